@@ -1,0 +1,1 @@
+"""The HTTP edge: routes, endpoints, request bodies, probes."""

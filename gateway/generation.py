@@ -1,0 +1,76 @@
+"""What the gateway and an engine say to each other about one generation. Pure.
+
+These are the gateway's own words; `upstream/codec.py` translates them to and
+from the wire (proto/wire/v1/generation.proto).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn."""
+
+    temperature: float = 1.0  # 0 = greedy
+    top_p: float = 1.0
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One generation, as asked of an engine."""
+
+    request_id: str
+    prompt: Sequence[int]  # token ids, ending with <|start|>assistant
+    max_output_tokens: int
+    sampling: Sampling
+    stop_token_ids: Sequence[int]
+    cache_salt: str  # prefix caches are shared only between equal salts
+    deadline_unix_ms: int
+
+
+class FinishReason(enum.Enum):
+    """Why the engine stopped generating."""
+
+    STOP = "stop"
+    MAX_OUTPUT_TOKENS = "max_output_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The next output tokens. The last chunk says why generation stopped.
+
+    A chunk without tokens is a heartbeat, or the end.
+    """
+
+    token_ids: Sequence[int] = ()
+    finish_reason: FinishReason | None = None
+    cached_tokens: int | None = None  # said once, when the engine starts
+    worker: str = ""  # address of the worker that sent it
+
+
+class UpstreamFailure(enum.Enum):
+    """Why no worker could finish a generation, as the tenant may be told."""
+
+    NO_WORKER = "no_worker"  # none is reachable
+    OVERLOADED = "overloaded"  # all that were asked have too much to do
+    TIMEOUT = "timeout"  # first token or total deadline
+    CONTEXT_TOO_LONG = "context_too_long"  # the engine's context is smaller than ours
+    ENGINE_FAILED = "engine_failed"  # the worker died, or broke the contract
+
+
+class UpstreamError(Exception):
+    """No worker could finish the generation. The text is for logs, never for a tenant."""
+
+    def __init__(
+        self, failure: UpstreamFailure, message: str, *, retry_after_ms: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.retry_after_ms = retry_after_ms

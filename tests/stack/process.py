@@ -1,0 +1,125 @@
+"""One child process: its log, its readiness, its end.
+
+A child is ended by its pid, and waited for. Its output goes to a file, which is
+quoted when it does not come up: a failed start must explain itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class StartError(Exception):
+    """A process did not come up; the text says why, and quotes the end of its log."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def accepts_connections(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.settimeout(1)
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """A running child, in a process group of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            self._popen = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else {**os.environ, **env},
+                cwd=cwd,
+                # Ctrl-C in a terminal goes to the foreground group: the parent
+                # decides in which order its children end.
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
+        """Poll *ready* until it is true. Raises StartError if the process ends first, or time runs out."""
+        give_up_at = time.monotonic() + timeout_s
+        while not ready():
+            if not self.running:
+                raise StartError(
+                    f"{self.name} ended with exit code {self._popen.returncode}.\n{self.log_tail()}"
+                )
+            if time.monotonic() > give_up_at:
+                raise StartError(
+                    f"{self.name} was not ready after {timeout_s:.0f} s.\n{self.log_tail()}"
+                )
+            time.sleep(0.05)
+
+    def log_tail(self, lines: int = 20) -> str:
+        text = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([f"The end of {self.log}:", *(f"  {line}" for line in text[-lines:])])
+
+    def send(self, signal_number: int) -> None:
+        if self.running:
+            self._popen.send_signal(signal_number)
+
+    def wait(self, *, timeout_s: float) -> int:
+        """Its exit code. Raises subprocess.TimeoutExpired."""
+        return self._popen.wait(timeout_s)
+
+    def stop(self, *, timeout_s: float = 20) -> int:
+        """SIGTERM, then SIGKILL for the whole group if that does not help. Returns the exit code."""
+        self.send(signal.SIGTERM)
+        try:
+            return self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        """SIGKILL the process and its children. Returns the exit code."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # all of the group have ended already
+        return self._popen.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()

@@ -1,0 +1,1 @@
+"""The worker: a Triton python-backend model around a generation engine."""
