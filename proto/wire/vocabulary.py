@@ -40,17 +40,16 @@ CONTROL_TOKENS = {
 FIRST_CONTROL_TOKEN = STARTOFTEXT  # every id from here on is no text
 
 # How text is cut into pieces before the ranks merge bytes.
-PATTERN = "|".join(
-    [
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-        r"\p{N}{1,3}",
-        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
-        r"\s*[\r\n]+",
-        r"\s+(?!\S)",
-        r"\s+",
-    ]
+_PIECES = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"\p{N}{1,3}",
+    r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+    r"\s*[\r\n]+",
+    r"\s+(?!\S)",
+    r"\s+",
 )
+PATTERN = "|".join(_PIECES)
 
 
 class VocabularyError(Exception):
@@ -67,7 +66,9 @@ def tiktoken_file() -> bytes:
     # tokenizers that we do not use.
     spec = importlib.util.find_spec("bpe_openai")
     if spec is None or spec.origin is None:
-        raise VocabularyError("the package bpe-openai, which carries the vocabulary, is not installed")
+        raise VocabularyError(
+            "the package bpe-openai, which carries the vocabulary, is not installed"
+        )
     path = Path(spec.origin).parent / "data" / "o200k_base.tiktoken.gz"
     try:
         content = gzip.decompress(path.read_bytes())

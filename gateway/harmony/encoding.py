@@ -1,0 +1,85 @@
+"""Text to token ids and back, on the vocabulary o200k_harmony.
+
+Text is always ordinary text: `<|start|>` in it is seven characters to the
+model, never the token. Control tokens have no text; only the renderer writes
+them and only the parser reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import tiktoken
+
+from wire import vocabulary
+
+_CONTROL_TOKEN_NAMES = {
+    token_id: name.encode() for name, token_id in vocabulary.CONTROL_TOKENS.items()
+}
+
+# tiktoken gives up (a Rust panic, which no `except Exception` sees) on a run of
+# 1,000,000 blanks: its pattern looks ahead there and backtracks a step a
+# character. One pasted table is enough, so long runs are cut.
+_BLANK_BLOCK = 100_000  # characters
+
+
+class UnpairedSurrogate(ValueError):
+    """Half of a UTF-16 pair, as JSON's `"\\ud800"` makes it: not text in any encoding."""
+
+
+class Encoding:
+    """The vocabulary, loaded. Holds no state; threads may share it.
+
+    *mergeable_ranks*: bytes of each text token -> its id, from `wire.vocabulary.load_ranks()`.
+    """
+
+    def __init__(self, mergeable_ranks: Mapping[bytes, int]) -> None:
+        self._tiktoken = tiktoken.Encoding(
+            "o200k_harmony",
+            pat_str=vocabulary.PATTERN,
+            mergeable_ranks=dict(mergeable_ranks),
+            special_tokens={},
+        )
+        self._token_bytes = {token_id: token for token, token_id in mergeable_ranks.items()}
+
+    def encode_text(self, text: str) -> list[int]:
+        """The ids of *text*. Lets other threads run meanwhile: tiktoken releases the GIL.
+
+        Raises:
+            UnpairedSurrogate: *text* holds one.
+        """
+        # tiktoken would encode U+FFFD instead, which nobody sent.
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise UnpairedSurrogate(f"an unpaired surrogate at character {exc.start}") from exc
+        first, *rest = _cut_long_blanks(text)
+        token_ids = self._tiktoken.encode_ordinary(first)
+        for part in rest:
+            token_ids += self._tiktoken.encode_ordinary(part)
+        return token_ids
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The text of one token: perhaps half a character. b"" for what is no text token."""
+        return self._token_bytes.get(token_id, b"")
+
+    def decode(self, token_ids: Iterable[int]) -> str:
+        """For people: text, with control tokens spelled out and broken UTF-8 as U+FFFD."""
+        return b"".join(map(self._spelled, token_ids)).decode(errors="replace")
+
+    def _spelled(self, token_id: int) -> bytes:
+        text = self._token_bytes.get(token_id) or _CONTROL_TOKEN_NAMES.get(token_id)
+        return text if text is not None else b"<|%d|>" % token_id
+
+
+def _cut_long_blanks(text: str) -> Iterator[str]:
+    """The parts of *text*, one at least, in which no run of blanks is longer than two blocks."""
+    start = 0
+    # Whoever fills two blocks in a row fills a whole aligned one: it is enough
+    # to look at those, and isspace() stops at the first letter.
+    for block in range(0, len(text) - _BLANK_BLOCK, _BLANK_BLOCK):
+        end = block + _BLANK_BLOCK
+        if text[block:end].isspace():
+            yield text[start:end]
+            start = end
+    yield text[start:]
