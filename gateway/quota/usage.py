@@ -1,0 +1,15 @@
+"""What one response has used. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The exact token counts of one response: what is charged."""
+
+    input_tokens: int
+    cached_tokens: int  # of the input tokens
+    output_tokens: int
+    reasoning_tokens: int  # of the output tokens

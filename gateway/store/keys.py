@@ -1,0 +1,54 @@
+"""The name of every key in Redis. What they hold: docs/redis-keys.md.
+
+All keys of a project share the hash tag `{project}`, so one script may touch
+them all, on a cluster too. A project id is checked before it becomes a tag.
+"""
+
+from __future__ import annotations
+
+from gateway.iam.project_id import is_project_id
+
+PROJECTS = "gw:projects"
+
+
+def api_key(kid: str) -> str:
+    return f"gw:key:{kid}"
+
+
+def config(project_id: str) -> str:
+    return _tagged(project_id, "cfg")
+
+
+def keys_of_project(project_id: str) -> str:
+    return _tagged(project_id, "keys")
+
+
+def quota_state(project_id: str) -> str:
+    return _tagged(project_id, "q")
+
+
+def lease_ends(project_id: str) -> str:
+    return _tagged(project_id, "lz")
+
+
+def leases(project_id: str) -> str:
+    return _tagged(project_id, "ld")
+
+
+def settled(project_id: str, hour: int) -> str:
+    """*hour*: of the admission, since 1970-01-01 UTC."""
+    return _tagged(project_id, f"dn:{hour}")
+
+
+def usage(project_id: str, day: int) -> str:
+    """*day*: of the admission, since 1970-01-01 UTC."""
+    return _tagged(project_id, f"u:{day}")
+
+
+def ledger(project_id: str) -> str:
+    return _tagged(project_id, "lg")
+
+
+def _tagged(project_id: str, name: str) -> str:
+    assert is_project_id(project_id), f"not a project id: {project_id!r}"
+    return f"gw:{{{project_id}}}:{name}"

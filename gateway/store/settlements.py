@@ -1,0 +1,167 @@
+"""Settlements that always arrive: what Redis cannot take now is said again until it has.
+
+A settlement is idempotent by its response id, so "again" is always safe: after a
+lost reply it is a duplicate, after a failover it re-applies what was lost.
+
+The memory of this process is all there is between a settlement and Redis. What
+is still here when the process is killed is not charged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from gateway.quota.reservation import Reservation
+from gateway.quota.usage import Usage
+from gateway.store.errors import StoreUnavailable
+from gateway.store.ledger import Verdict
+
+logger = logging.getLogger(__name__)
+
+FIRST_ATTEMPT_S = 0.15
+MIN_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 5.0
+MAX_PENDING = 100_000
+
+
+class Ledger(Protocol):
+    """What settlements are said to."""
+
+    async def settle(
+        self, reservation: Reservation, usage: Usage, *, model: str, status: str
+    ) -> Verdict: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One response and what it has used."""
+
+    reservation: Reservation
+    usage: Usage
+    model: str
+    status: str
+
+
+class Settler:
+    """Settles responses, now or as soon as Redis is back.
+
+    The app starts `run()` in its task group, calls `settle()` for every response
+    and `flush()` last of all.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        max_pending: int = MAX_PENDING,
+        on_pending: Callable[[int], None] = lambda pending: None,
+        on_dropped: Callable[[], None] = lambda: None,
+    ) -> None:
+        """*on_pending* is told how many wait, whenever that changes; *on_dropped*, that one is lost."""
+        self._ledger = ledger
+        self._max_pending = max_pending
+        self._on_pending = on_pending
+        self._on_dropped = on_dropped
+        self._waiting: OrderedDict[str, Settlement] = OrderedDict()  # by response id
+        self._something_waits = anyio.Event()
+
+    @property
+    def pending(self) -> int:
+        """How many settlements are not yet in Redis."""
+        return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """No more can be kept: whoever admits requests now gives them away."""
+        return len(self._waiting) >= self._max_pending
+
+    async def settle(
+        self, reservation: Reservation, usage: Usage, *, model: str, status: str
+    ) -> None:
+        """Charge a response for its *usage*; at once if Redis answers, else later.
+
+        Takes 150 ms at most and raises nothing. If it is cancelled, the settlement
+        is kept.
+        """
+        settlement = Settlement(reservation, usage, model, status)
+        acknowledged = False
+        try:
+            # Others wait: Redis was away a moment ago, so do not hold up the caller.
+            if not self._waiting:
+                with anyio.move_on_after(FIRST_ATTEMPT_S):
+                    acknowledged = await self._say(settlement)
+        finally:
+            if not acknowledged:
+                self._keep(settlement)
+
+    async def run(self) -> None:
+        """Say what waits again, oldest first, until it is acknowledged. Ends only by cancellation."""
+        while True:
+            await self._something_waits.wait()
+            await self._say_all()
+
+    async def flush(self, deadline_s: float) -> int:
+        """Say what waits, for *deadline_s* seconds at most. Returns how many are left: lost."""
+        with anyio.move_on_after(deadline_s, shield=True):
+            await self._say_all()
+        for settlement in self._waiting.values():
+            _log_lost(settlement, "the gateway ends")
+        return len(self._waiting)
+
+    async def _say_all(self) -> None:
+        backoff_s = MIN_BACKOFF_S
+        while self._waiting:
+            response_id, settlement = next(iter(self._waiting.items()))
+            if await self._say(settlement):
+                backoff_s = MIN_BACKOFF_S
+                self._forget(response_id)
+                continue
+            # To the end of the line: one that Redis refuses must not stop the
+            # others. They are sums, so their order changes nothing.
+            if response_id in self._waiting:
+                self._waiting.move_to_end(response_id)
+            await anyio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+
+    async def _say(self, settlement: Settlement) -> bool:
+        """Whether Redis has acknowledged it."""
+        try:
+            verdict = await self._ledger.settle(
+                settlement.reservation,
+                settlement.usage,
+                model=settlement.model,
+                status=settlement.status,
+            )
+        except StoreUnavailable as exc:
+            logger.warning("settlement of %s waits: %s", settlement.reservation.lease_id, exc)
+            return False
+        if verdict == "lost":
+            logger.warning("%s was settled after its lease", settlement.reservation.lease_id)
+        return True
+
+    def _keep(self, settlement: Settlement) -> None:
+        if self.full:
+            _log_lost(settlement, f"{self._max_pending} wait already")
+            self._on_dropped()
+            return
+        self._waiting[settlement.reservation.lease_id] = settlement
+        self._on_pending(len(self._waiting))
+        self._something_waits.set()
+
+    def _forget(self, response_id: str) -> None:
+        # `flush` and `run` may say the same one; whoever comes second finds nothing.
+        self._waiting.pop(response_id, None)
+        self._on_pending(len(self._waiting))
+        if not self._waiting:
+            self._something_waits = anyio.Event()
+
+
+def _log_lost(settlement: Settlement, why: str) -> None:
+    # The whole settlement: with this line an operator can still charge it by hand.
+    logger.error("settlement lost, %s: %r", why, settlement)

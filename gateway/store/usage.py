@@ -1,0 +1,107 @@
+"""What has been used: the counters of a day, and the ledger they are the sums of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+
+from gateway.quota.usage import Usage
+from gateway.store import keys
+from gateway.store.errors import store_errors
+from gateway.store.replies import fields, text
+
+EPOCH = date(1970, 1, 1)
+MAX_DAYS = 400  # as long as settle.lua keeps the counters of a day
+
+
+@dataclass(frozen=True, slots=True)
+class DailyUsage:
+    """What one key has used of one model on one day (UTC)."""
+
+    day: date
+    model: str
+    kid: str
+    requests: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One settled response."""
+
+    response_id: str
+    kid: str
+    model: str
+    status: str
+    verdict: str  # settled | lost: its lease had ended
+    usage: Usage
+    day: date  # of the admission
+    admitted_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPage:
+    """Entries in the order they were settled, and where the next page starts."""
+
+    entries: list[LedgerEntry]
+    cursor: str
+
+
+class UsageReader:
+    """Reads counters and ledger. Every method raises StoreUnavailable."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def daily(self, project_id: str, since: date, until: date) -> list[DailyUsage]:
+        """The days from *since* to *until*, both included; by day, model and kid.
+
+        Raises ValueError for more than MAX_DAYS days.
+        """
+        if (until - since).days >= MAX_DAYS:
+            raise ValueError(f"usage is kept, and read, for {MAX_DAYS} days")
+        found = []
+        for day in (since + timedelta(days=n) for n in range((until - since).days + 1)):
+            with store_errors():
+                reply = await self._redis.hgetall(keys.usage(project_id, (day - EPOCH).days))
+            found += [_daily_usage(day, *field) for field in sorted(fields(reply).items())]
+        return found
+
+    async def ledger_page(
+        self, project_id: str, *, cursor: str = "0-0", count: int = 100
+    ) -> LedgerPage:
+        """The next *count* entries after *cursor*; none, and the same cursor, at the end."""
+        with store_errors():
+            # redis-py's type allows for None in every place; XRANGE answers none.
+            reply: Any = await self._redis.xrange(
+                keys.ledger(project_id), min=f"({cursor}", max="+", count=count
+            )
+        entries = [_ledger_entry(fields(entry)) for _, entry in reply]
+        return LedgerPage(entries, cursor=text(reply[-1][0]) if reply else cursor)
+
+
+def _daily_usage(day: date, field: str, counts: str) -> DailyUsage:
+    model, kid = field.rsplit("|", 1)
+    requests, *tokens = (int(count) for count in counts.split(","))
+    return DailyUsage(day, model, kid, requests, Usage(*tokens))
+
+
+def _ledger_entry(entry: dict[str, str]) -> LedgerEntry:
+    return LedgerEntry(
+        response_id=entry["id"],
+        kid=entry["kid"],
+        model=entry["model"],
+        status=entry["status"],
+        verdict=entry["verdict"],
+        usage=Usage(
+            input_tokens=int(entry["input"]),
+            cached_tokens=int(entry["cached"]),
+            output_tokens=int(entry["output"]),
+            reasoning_tokens=int(entry["reasoning"]),
+        ),
+        day=EPOCH + timedelta(days=int(entry["day"])),
+        admitted_at_ms=int(entry["created"]),
+    )

@@ -1,0 +1,80 @@
+"""A Redis that is down, frozen or full costs a request a moment, never more."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.quota.reservation import Reservation
+from gateway.store.connection import connect
+from gateway.store.errors import StoreUnavailable
+from gateway.store.ledger import RedisLedger
+from tests.gateway.store.conftest import KID, PROJECT, until
+from tests.stack.process import free_port
+from tests.stack.redis import start_redis
+
+
+async def reserve(ledger: RedisLedger) -> object:
+    return await ledger.reserve(
+        lease_id="a",
+        project_id=PROJECT,
+        config_version=1,
+        kid=KID,
+        input_tokens=1,
+        output_tokens=1,
+    )
+
+
+async def test_a_redis_that_is_not_there_is_unavailable_at_once() -> None:
+    async with connect(f"redis://127.0.0.1:{free_port()}", timeout_s=0.05) as client:
+        told: list[tuple[str, str]] = []
+        ledger = RedisLedger(
+            client, observe=lambda operation, result, _: told.append((operation, result))
+        )
+        started_at = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="ConnectionError"):
+            await reserve(ledger)
+        assert time.monotonic() - started_at < 1
+        assert told == [("reserve", "unavailable")] * 2
+
+
+async def test_a_frozen_redis_is_unavailable_after_two_time_outs(tmp_path: Path) -> None:
+    port = free_port()
+    with start_redis(port, tmp_path) as process:
+        async with connect(f"redis://127.0.0.1:{port}", timeout_s=0.05) as client:
+            await client.hset(f"gw:{{{PROJECT}}}:cfg", "ver", "1")
+            ledger = RedisLedger(client)
+            process.send(signal.SIGSTOP)
+            try:
+                started_at = time.monotonic()
+                with pytest.raises(StoreUnavailable):
+                    await reserve(ledger)
+                assert time.monotonic() - started_at < 1
+            finally:
+                process.send(signal.SIGCONT)
+
+            async def is_back() -> bool:
+                try:
+                    return isinstance(await reserve(ledger), Reservation)
+                except StoreUnavailable:
+                    return False
+
+            await until(is_back)
+
+
+async def test_a_redis_without_memory_is_unavailable(tmp_path: Path) -> None:
+    port = free_port()
+    with start_redis(port, tmp_path):
+        async with connect(f"redis://127.0.0.1:{port}", timeout_s=5) as client:
+            await client.hset(f"gw:{{{PROJECT}}}:cfg", "ver", "1")
+            await client.config_set("maxmemory", "1")
+            with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+                await reserve(RedisLedger(client))
+
+
+def test_an_address_that_is_none_of_redis_is_refused() -> None:
+    with pytest.raises(ValueError, match="scheme"):
+        _ = connect("http://127.0.0.1")

@@ -1,0 +1,194 @@
+"""gwctl from the command line, on a real Redis."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from gateway.gwctl import main
+from gateway.iam.api_key import parse
+from tests.stack.process import free_port
+
+Gwctl = Callable[..., "Outcome"]
+
+
+class Outcome:
+    def __init__(self, code: int, stdout: str, stderr: str) -> None:
+        self.code, self.stdout, self.stderr = code, stdout, stderr
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.stderr
+        return json.loads(self.stdout)
+
+
+@pytest.fixture
+def gwctl(
+    redis_port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Gwctl:
+    with Redis(host="127.0.0.1", port=redis_port) as client:
+        client.flushall()
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{redis_port}/0")
+    monkeypatch.setenv("GATEWAY_KEY_PEPPERS", f"1:{'ab' * 32}")
+
+    def run(*arguments: str) -> Outcome:
+        try:
+            code = main(arguments)
+        except SystemExit as exc:
+            assert isinstance(exc.code, int)
+            code = exc.code
+        printed = capsys.readouterr()
+        return Outcome(code, printed.out, printed.err)
+
+    return run
+
+
+def test_a_tenant_is_set_up_and_shut_out(gwctl: Gwctl) -> None:
+    project = gwctl(
+        *("project", "create", "search", "--requests-per-minute", "600"),
+        *("--tokens-per-minute", "500000", "--concurrent-requests", "20", "-o", "json"),
+    ).json
+    assert project["id"].startswith("prj_")
+    assert gwctl("project", "list", "-o", "json").json == [project]
+
+    created = gwctl("key", "create", "--project", project["id"], "--name", "ci", "-o", "json")
+    token = created.json["token"]
+    key = parse(token)
+    assert key is not None
+    assert key.kid == created.json["kid"]
+    assert "shown this once" in created.stderr
+
+    listed = gwctl("key", "list", "--project", project["id"], "-o", "json")
+    assert [(row["kid"], row["state"]) for row in listed.json] == [(key.kid, "active")]
+    assert key.secret not in listed.stdout
+
+    assert gwctl("key", "revoke", key.kid, "-o", "json").json["state"] == "revoked"
+    assert [row["state"] for row in gwctl("key", "list", "-o", "json").json] == ["revoked"]
+
+
+def test_tables_are_made_to_be_read(gwctl: Gwctl) -> None:
+    assert gwctl("project", "list").stdout == "(none)\n"
+    gwctl("project", "create", "search", "--id", "prj_search", "--tokens-per-minute", "500000")
+    header, row = gwctl("project", "list").stdout.splitlines()
+    assert header.split() == [
+        *("ID", "NAME", "STATE", "REQUESTS_PER_MINUTE", "TOKENS_PER_MINUTE"),
+        *("CONCURRENT_REQUESTS", "CREATED"),
+    ]
+    assert row.split()[:-1] == ["prj_search", "search", "active", "-", "500000", "-"]
+    created = gwctl("key", "create", "--project", "prj_search", "--name", "ci").stdout
+    assert dict(line.split(maxsplit=1) for line in created.splitlines())["project"] == "prj_search"
+
+
+def test_a_key_can_be_made_to_expire(gwctl: Gwctl) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    created = gwctl("key", "create", "--project", "prj_search", "--expires", "30d", "-o", "json")
+    expires = datetime.fromisoformat(created.json["expires"])
+    assert abs(expires - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=1)
+
+
+def test_usage_is_told_by_day_model_and_key(gwctl: Gwctl, redis_port: int) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    with Redis(host="127.0.0.1", port=redis_port) as client:
+        for day in (20_778, 20_779):  # 2026-11-21, -22
+            client.hset(f"gw:{{prj_search}}:u:{day}", "gpt-oss-120b|kid1", "2,100,64,40,30")
+    told = gwctl(
+        *("usage", "--project", "prj_search", "--since", "2026-11-22", "--until", "2026-11-30"),
+        *("-o", "json"),
+    )
+    assert told.json == [
+        {
+            "day": "2026-11-22",
+            "model": "gpt-oss-120b",
+            "kid": "kid1",
+            "requests": 2,
+            "input_tokens": 100,
+            "cached_tokens": 64,
+            "output_tokens": 40,
+            "reasoning_tokens": 30,
+        }
+    ]
+    assert gwctl("usage", "--project", "prj_search", "--until", "2020-01-01").stdout == "(none)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("key create --project prj_nobody", "There is no project prj_nobody; "),
+        ("key list --project prj_nobody", "There is no project prj_nobody; "),
+        ("key revoke nobody", "There is no key nobody; "),
+        ("usage --project prj_nobody", "There is no project prj_nobody; "),
+        ("project create again --id prj_search", "There is a project prj_search already; "),
+        ("usage --project prj_search --since 2020-01-01", "That is too long a time: "),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(
+    gwctl: Gwctl, arguments: str, complaint: str
+) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    outcome = gwctl(*arguments.split())
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert outcome.stderr.startswith(f"gwctl: {complaint}")
+    assert len(outcome.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("", "required"),
+        ("project create x --requests-per-minute 0", "not a whole number of at least 1"),
+        ("project create x --id a}b", "not 8 to 64 letters"),
+        ("key create --project prj_search --expires soon", "not like 12h, 30d or 8w"),
+        ("usage --project prj_search --since yesterday", "not a day like 2026-11-30"),
+    ],
+)
+def test_wrong_usage_is_explained(gwctl: Gwctl, arguments: str, complaint: str) -> None:
+    outcome = gwctl(*arguments.split())
+    assert outcome.code == 2
+    assert complaint in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("peppers", "complaint"),
+    [("", "GATEWAY_KEY_PEPPERS is not set"), ("1:00", "GATEWAY_KEY_PEPPERS is wrong: pepper 1")],
+)
+def test_keys_are_not_created_without_a_good_pepper(
+    gwctl: Gwctl, monkeypatch: pytest.MonkeyPatch, peppers: str, complaint: str
+) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    monkeypatch.setenv("GATEWAY_KEY_PEPPERS", peppers)
+    outcome = gwctl("key", "create", "--project", "prj_search")
+    assert outcome.code == 1
+    assert complaint in outcome.stderr
+    assert gwctl("key", "list").code == 0
+
+
+def test_a_redis_that_is_away_is_said_to_be_away(
+    gwctl: Gwctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://:hunter2@127.0.0.1:{free_port()}/0")
+    outcome = gwctl("project", "list")
+    assert outcome.code == 1
+    assert outcome.stderr.startswith("gwctl: Redis is not available (ConnectionError: ")
+    monkeypatch.setenv("REDIS_URL", "127.0.0.1")
+    assert gwctl("project", "list").stderr.startswith("gwctl: REDIS_URL is wrong: ")
+    assert "hunter2" not in outcome.stderr
+
+
+def test_the_help_teaches_with_examples() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "gateway.gwctl", "--help"],
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for example in ("gwctl project create", "gwctl key create", "gwctl key revoke", "gwctl usage"):
+        assert example in shown.stdout
