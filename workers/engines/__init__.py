@@ -1,1 +1,1 @@
-"""Engines: what turns a prompt into tokens, behind one protocol (base.py)."""
+"""Engines: what turns a prompt into tokens, behind one protocol (workers/engine.py)."""

@@ -1,0 +1,102 @@
+"""Requests are checked, and translated without loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tests.workers.triton_client import greedy
+from wire.v1 import generation_pb2 as wire
+from workers import codec
+from workers.engine import EngineLoad, EngineRequest, LengthReached, Sampling, Stopped
+
+
+def _read(request: wire.GenerateRequest, prompt: list[int]) -> codec.Job | codec.Refusal:
+    return codec.read_job(prompt, request.SerializeToString(), context_tokens=100)
+
+
+def test_a_request_becomes_a_job() -> None:
+    request = wire.GenerateRequest(
+        request_id="r-1",
+        max_tokens=10,
+        sampling=wire.Sampling(
+            temperature=0.5, top_p=0.25, seed=-7, presence_penalty=1, frequency_penalty=-2
+        ),
+        stop_token_ids=[200002],
+        cache_salt="salt",
+        deadline_unix_ms=5,
+    )
+
+    assert _read(request, [1, 2]) == codec.Job(
+        EngineRequest(
+            request_id="r-1",
+            prompt=[1, 2],
+            max_tokens=10,
+            sampling=Sampling(0.5, 0.25, -7, 1, -2),
+            stop_token_ids=frozenset({200002}),
+            cache_salt="salt",
+        ),
+        deadline_unix_ms=5,
+    )
+
+
+def test_max_tokens_is_cut_to_the_room_in_the_context() -> None:
+    job = _read(greedy(max_tokens=1000), [1] * 60)
+
+    assert isinstance(job, codec.Job)
+    assert job.request.max_tokens == 40
+    assert job.request.sampling.seed is None
+
+
+@pytest.mark.parametrize("tokens", [100, 101])
+def test_a_prompt_that_leaves_no_room_is_too_long(tokens: int) -> None:
+    refusal = _read(greedy(), [1] * tokens)
+
+    assert isinstance(refusal, codec.Refusal)
+    assert refusal.error.code == wire.Error.CONTEXT_TOO_LONG
+    assert refusal.request_id == "r-1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "prompt", "named"),
+    [
+        ({}, [], "input_ids"),
+        ({}, [-1], "input_ids"),
+        ({}, [201_088], "input_ids"),
+        ({"max_tokens": 0}, [1], "max_tokens"),
+        ({"stop_token_ids": [201_088]}, [1], "stop_token_ids"),
+        ({"sampling": wire.Sampling(temperature=-1, top_p=1)}, [1], "temperature"),
+        ({"sampling": wire.Sampling(temperature=math.nan, top_p=1)}, [1], "temperature"),
+        ({"sampling": wire.Sampling(temperature=math.inf, top_p=1)}, [1], "temperature"),
+        ({"sampling": wire.Sampling(top_p=0)}, [1], "top_p"),
+        ({"sampling": wire.Sampling(top_p=1.5)}, [1], "top_p"),
+        ({"sampling": wire.Sampling(top_p=1, presence_penalty=3)}, [1], "presence_penalty"),
+        ({"sampling": wire.Sampling(top_p=1, frequency_penalty=-3)}, [1], "frequency_penalty"),
+    ],
+)
+def test_what_breaks_the_contract_is_named(
+    fields: dict[str, Any], prompt: list[int], named: str
+) -> None:
+    refusal = _read(greedy(**fields), prompt)
+
+    assert isinstance(refusal, codec.Refusal)
+    assert refusal.error.code == wire.Error.INVALID_ARGUMENT
+    assert named in refusal.error.message
+
+
+def test_bytes_that_are_no_request_are_refused() -> None:
+    refusal = codec.read_job([1], b"\xff", context_tokens=100)
+
+    assert isinstance(refusal, codec.Refusal)
+    assert refusal.request_id == ""
+    assert refusal.error.code == wire.Error.INVALID_ARGUMENT
+
+
+def test_endings_and_load_become_messages() -> None:
+    assert codec.finished(Stopped(7)) == wire.Finished(reason=wire.Finished.STOP, stop_token_id=7)
+    assert codec.finished(LengthReached()) == wire.Finished(reason=wire.Finished.LENGTH)
+    assert codec.worker_load(EngineLoad(1, 2, 0.5), draining=True) == wire.WorkerLoad(
+        running=1, queued=2, kv_free_ratio=0.5, draining=True
+    )

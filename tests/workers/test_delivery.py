@@ -1,0 +1,95 @@
+"""Outbox: what a generation says, chunk by chunk."""
+
+from __future__ import annotations
+
+import pytest
+
+from wire.v1 import generation_pb2 as wire
+from workers.delivery import Outbox, State
+
+LOAD = wire.WorkerLoad(running=1, queued=2, kv_free_ratio=0.5)
+STARTED = wire.Started(engine="played", cached_tokens=32, queue_ms=1500)
+
+
+def _outbox() -> Outbox:
+    return Outbox(engine="played", arrived_at=10.0, heartbeat_s=5.0)
+
+
+def _next(outbox: Outbox, now: float = 12.0) -> wire.GenerateChunk | None:
+    return outbox.next_chunk(now, lambda: LOAD)
+
+
+def test_tokens_that_came_since_the_last_chunk_travel_together() -> None:
+    outbox = _outbox()
+    outbox.start(32, now=11.5)
+    outbox.add([1])
+    outbox.add([2, 3])
+
+    assert _next(outbox) == wire.GenerateChunk(token_ids=[1, 2, 3], started=STARTED, load=LOAD)
+    assert _next(outbox) is None
+    outbox.add([4])
+    assert _next(outbox) == wire.GenerateChunk(seq=1, token_ids=[4])
+
+
+def test_the_last_chunk_carries_the_last_tokens_and_all_counts() -> None:
+    outbox = _outbox()
+    outbox.start(32, now=11.5)
+    outbox.add([1, 2])
+    outbox.end(wire.Finished(reason=wire.Finished.STOP, stop_token_id=2))
+
+    finished = wire.Finished(
+        reason=wire.Finished.STOP,
+        stop_token_id=2,
+        completion_tokens=2,
+        cached_tokens=32,
+        queue_ms=1500,
+    )
+    assert _next(outbox) == wire.GenerateChunk(
+        token_ids=[1, 2], started=STARTED, finished=finished, load=LOAD
+    )
+    assert outbox.state is State.OVER
+    assert _next(outbox, now=100.0) is None
+
+
+def test_an_error_before_the_engine_began_is_a_whole_answer() -> None:
+    outbox = _outbox()
+    outbox.end(wire.Error(code=wire.Error.OVERLOADED))
+
+    started = wire.Started(engine="played", queue_ms=2000)
+    assert _next(outbox) == wire.GenerateChunk(
+        started=started, error=wire.Error(code=wire.Error.OVERLOADED), load=LOAD
+    )
+
+
+def test_silence_of_five_seconds_is_broken_by_a_heartbeat() -> None:
+    outbox = _outbox()
+
+    assert _next(outbox, now=14.9) is None
+    assert not outbox.heartbeat_due(14.9)
+    assert outbox.heartbeat_due(15.0)
+    assert _next(outbox, now=15.0) == wire.GenerateChunk(
+        started=wire.Started(engine="played", queue_ms=5000), load=LOAD
+    )
+    assert _next(outbox, now=19.9) is None
+    assert _next(outbox, now=20.0) == wire.GenerateChunk(seq=1, load=LOAD)
+
+
+def test_a_silenced_generation_has_no_heartbeats_but_keeps_its_word() -> None:
+    outbox = _outbox()
+    outbox.start(0, now=11.0)
+    outbox.add([1])
+    outbox.silence()
+
+    chunk = _next(outbox)
+    assert chunk is not None and list(chunk.token_ids) == [1]
+    assert _next(outbox, now=1000.0) is None
+
+
+def test_a_generation_ends_once() -> None:
+    outbox = _outbox()
+    outbox.end(wire.Finished(reason=wire.Finished.CANCELLED))
+
+    with pytest.raises(AssertionError):
+        outbox.end(wire.Finished(reason=wire.Finished.LENGTH))
+    with pytest.raises(AssertionError):
+        outbox.add([1])

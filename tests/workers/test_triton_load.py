@@ -1,0 +1,101 @@
+"""A busy worker, through a real Triton: queue, overload, heartbeats, cancellation, silence."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+from tests.workers.conftest import MAX_QUEUED, MAX_RUNNING
+from tests.workers.prompts import user
+from tests.workers.triton_client import TritonClient, greedy
+from wire.v1 import generation_pb2 as wire
+
+_ENDLESS = user('SIM: {"repeat": 1000000, "tokens_per_second": 50}')
+_STUCK_IN_THE_QUEUE = user('SIM: {"queue_ms": 600000}')
+
+
+async def test_a_cancelled_stream_stops_the_engine(triton: TritonClient) -> None:
+    async with triton.stream(_ENDLESS, greedy()) as stream:
+        await stream.receive()
+        await triton.until("worker_running_requests", lambda running: running == 1)
+    cancelled_at = time.monotonic()
+
+    await triton.idle()
+
+    # 250 ms by the contract, and as much again for the metrics and a slow machine.
+    assert time.monotonic() - cancelled_at < 0.5
+
+
+async def test_a_generation_that_waits_sends_heartbeats(triton: TritonClient) -> None:
+    async with triton.stream(user('SIM: {"queue_ms": 500}'), greedy()) as stream:
+        answer = await stream.rest()
+
+    answer.check_contract()
+    first, second = answer.chunks[:2]
+    assert (list(first.token_ids), first.load.queued) == ([], 1)
+    assert (list(second.token_ids), second.load.queued) == ([], 1)
+    assert first.started.queue_ms < 500 <= answer.finished.queue_ms
+
+
+async def test_a_full_worker_refuses_and_says_when_to_come_back(triton: TritonClient) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(MAX_RUNNING + MAX_QUEUED):
+            await stack.enter_async_context(triton.stream(_STUCK_IN_THE_QUEUE, greedy()))
+        await triton.until(
+            "worker_queued_requests", lambda queued: queued == MAX_RUNNING + MAX_QUEUED
+        )
+
+        answer = await triton.generate(user("Hi"), greedy())
+
+    assert answer.error.code == wire.Error.OVERLOADED
+    assert answer.error.retry_after_ms > 0
+    assert answer.chunks[0].load.queued == MAX_RUNNING + MAX_QUEUED
+
+
+async def test_who_waits_is_served_when_a_place_is_free(triton: TritonClient) -> None:
+    async with AsyncExitStack() as stack:
+        running = [
+            await stack.enter_async_context(triton.stream(_ENDLESS, greedy()))
+            for _ in range(MAX_RUNNING)
+        ]
+        await triton.until("worker_running_requests", lambda count: count == MAX_RUNNING)
+        waiting = await stack.enter_async_context(triton.stream(user("Hi"), greedy()))
+        await triton.until("worker_queued_requests", lambda count: count == 1)
+        running[0].cancel()
+
+        answer = await waiting.rest()
+
+    assert answer.finished.reason == wire.Finished.STOP
+
+
+async def test_many_generations_at_once_keep_their_order(triton: TritonClient) -> None:
+    prompts = [user(f'SIM: {{"text": "number {each}", "repeat": 300}}') for each in range(12)]
+
+    answers = await asyncio.gather(*(triton.generate(prompt, greedy()) for prompt in prompts))
+
+    expected = [(await triton.generate(prompt, greedy())).token_ids for prompt in prompts]
+    assert [answer.token_ids for answer in answers] == expected
+
+
+async def test_a_generation_that_hangs_sends_no_heartbeat(triton: TritonClient) -> None:
+    # Two streams that differ in one thing: when one has sent three heartbeats,
+    # the other has sent nothing.
+    hanging = user('SIM: {"hang_after": 3}')
+    slow = user('SIM: {"queue_ms": 600000}')
+    async with (
+        triton.stream(hanging, greedy()) as silent,
+        triton.stream(slow, greedy()) as beating,
+    ):
+        received: list[int] = []
+        while len(received) < 3:
+            chunk = await silent.receive()
+            assert chunk is not None
+            received += chunk[0].token_ids
+        more = asyncio.gather(silent.receive())
+        for _ in range(3):
+            await beating.receive()
+        assert not more.done()
+        more.cancel()
+
+    assert len(received) == 3

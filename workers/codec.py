@@ -1,0 +1,121 @@
+"""Between wire.v1 messages and the worker's own words. Pure.
+
+What the contract (proto/wire/v1/generation.proto) demands of a request is checked
+here, before an engine sees it: real engines have died of bad parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from google.protobuf.message import DecodeError
+
+from wire import vocabulary
+from wire.v1 import generation_pb2 as wire
+from workers.engine import Ending, EngineLoad, EngineRequest, LengthReached, Sampling, Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that can be served."""
+
+    request: EngineRequest
+    deadline_unix_ms: int  # 0 = none
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that cannot, and what the gateway is told."""
+
+    request_id: str  # "" when it could not be read
+    error: wire.Error
+
+
+def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job | Refusal:
+    """Check one request. max_tokens is cut to what the context leaves room for.
+
+    Args:
+        prompt: the tensor input_ids.
+        blob: the tensor request, a serialised GenerateRequest.
+    """
+    message = wire.GenerateRequest()
+    try:
+        message.ParseFromString(blob)
+    except DecodeError as exc:
+        return _invalid("", f"request is not a GenerateRequest: {exc}")
+    if complaint := _complaint(prompt, message):
+        return _invalid(message.request_id, complaint)
+    room = context_tokens - len(prompt)
+    if room < 1:
+        text = f"a prompt of {len(prompt)} tokens leaves no room in a context of {context_tokens}"
+        return Refusal(message.request_id, error(wire.Error.CONTEXT_TOO_LONG, text))
+    request = EngineRequest(
+        request_id=message.request_id,
+        prompt=prompt,
+        max_tokens=min(message.max_tokens, room),
+        sampling=_sampling(message.sampling),
+        stop_token_ids=frozenset(message.stop_token_ids),
+        cache_salt=message.cache_salt,
+    )
+    return Job(request, message.deadline_unix_ms)
+
+
+def error(code: wire.Error.Code, message: str, *, retry_after_ms: int = 0) -> wire.Error:
+    return wire.Error(code=code, message=message, retry_after_ms=retry_after_ms)
+
+
+def finished(ending: Ending) -> wire.Finished:
+    match ending:
+        case Stopped(token_id):
+            return wire.Finished(reason=wire.Finished.STOP, stop_token_id=token_id)
+        case LengthReached():
+            return wire.Finished(reason=wire.Finished.LENGTH)
+        case _:
+            assert_never(ending)
+
+
+def worker_load(load: EngineLoad, *, draining: bool) -> wire.WorkerLoad:
+    return wire.WorkerLoad(
+        running=load.running,
+        queued=load.queued,
+        kv_free_ratio=load.kv_free_ratio,
+        draining=draining,
+    )
+
+
+def _invalid(request_id: str, message: str) -> Refusal:
+    return Refusal(request_id, error(wire.Error.INVALID_ARGUMENT, message))
+
+
+def _complaint(prompt: Sequence[int], message: wire.GenerateRequest) -> str | None:
+    """What in the request breaks the contract; None if nothing does."""
+    sampling = message.sampling
+    if not prompt:
+        return "input_ids is empty"
+    if min(prompt) < 0 or max(prompt) >= vocabulary.SIZE:
+        return f"input_ids: ids must be within 0 ... {vocabulary.SIZE - 1}"
+    if message.max_tokens < 1:
+        return "max_tokens must be at least 1"
+    if any(token_id >= vocabulary.SIZE for token_id in message.stop_token_ids):
+        return f"stop_token_ids: ids must be within 0 ... {vocabulary.SIZE - 1}"
+    # Written so that NaN is refused too.
+    if not 0 <= sampling.temperature < float("inf"):
+        return "sampling.temperature must be at least 0"
+    if not 0 < sampling.top_p <= 1:
+        return "sampling.top_p must be in (0, 1]"
+    for name in ("presence_penalty", "frequency_penalty"):
+        if not -2 <= getattr(sampling, name) <= 2:
+            return f"sampling.{name} must be within -2 ... 2"
+    return None
+
+
+def _sampling(message: wire.Sampling) -> Sampling:
+    return Sampling(
+        temperature=message.temperature,
+        top_p=message.top_p,
+        seed=message.seed if message.HasField("seed") else None,
+        presence_penalty=message.presence_penalty,
+        frequency_penalty=message.frequency_penalty,
+    )

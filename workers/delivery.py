@@ -1,0 +1,116 @@
+"""What one generation has yet to say to its gateway. Pure: time is an argument.
+
+The engine adds; a sender takes. A chunk holds everything that came since the last
+one, so the slower the senders, the more tokens a chunk: the load on Triton, which
+counts messages and not bytes, falls just when it must.
+
+    OPEN --end()--> ENDED --next_chunk()--> OVER
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+
+from wire.v1 import generation_pb2 as wire
+
+
+class State(enum.Enum):
+    OPEN = "open"
+    ENDED = "ended"  # the last chunk is known, but not taken yet
+    OVER = "over"
+
+
+class Outbox:
+    """The unsent part of one generation. Not thread-safe."""
+
+    def __init__(self, *, engine: str, arrived_at: float, heartbeat_s: float) -> None:
+        """*arrived_at*: seconds of the monotonic clock, as all times here."""
+        self._engine = engine
+        self._arrived_at = arrived_at
+        self._heartbeat_s = heartbeat_s
+        self._state = State.OPEN
+        self._seq = 0
+        self._spoke_at = arrived_at
+        self._silenced = False
+        self._cached_tokens = 0
+        self._started_at: float | None = None
+        self._token_ids: list[int] = []
+        self._completion_tokens = 0
+        self._ending: wire.Finished | wire.Error | None = None
+
+    def start(self, cached_tokens: int, now: float) -> None:
+        """The engine begins. No news by itself: it travels with the first tokens."""
+        assert self._state is State.OPEN and self._started_at is None
+        self._cached_tokens = cached_tokens
+        self._started_at = now
+
+    def add(self, token_ids: Sequence[int]) -> None:
+        assert self._state is State.OPEN and self._started_at is not None
+        self._token_ids.extend(token_ids)
+        self._completion_tokens += len(token_ids)
+
+    def end(self, ending: wire.Finished | wire.Error) -> None:
+        """Nothing follows. The counts of a Finished are filled in here."""
+        assert self._state is State.OPEN
+        self._state = State.ENDED
+        self._ending = ending
+
+    def silence(self) -> None:
+        """No more heartbeats."""
+        self._silenced = True
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def has_news(self) -> bool:
+        """Is there something to send besides a heartbeat?"""
+        return self._state is State.ENDED or bool(self._token_ids)
+
+    def heartbeat_due(self, now: float) -> bool:
+        quiet = self._state is State.OPEN and not self._silenced
+        return quiet and now - self._spoke_at >= self._heartbeat_s
+
+    def next_chunk(
+        self, now: float, load: Callable[[], wire.WorkerLoad]
+    ) -> wire.GenerateChunk | None:
+        """Take all there is to say, a heartbeat if one is due, or None."""
+        if self._state is State.OVER:
+            return None
+        if not self.has_news and not self.heartbeat_due(now):
+            return None
+        chunk = wire.GenerateChunk(seq=self._seq, token_ids=self._token_ids)
+        if self._seq == 0:
+            chunk.started.CopyFrom(self._started(now))
+        if self._ending is not None:
+            self._put_ending(chunk, self._ending, now)
+            self._state = State.OVER
+        if self._seq == 0 or self._ending is not None or not self._token_ids:
+            chunk.load.CopyFrom(load())
+        self._seq += 1
+        self._spoke_at = now
+        self._token_ids = []
+        return chunk
+
+    def _started(self, now: float) -> wire.Started:
+        return wire.Started(
+            engine=self._engine, cached_tokens=self._cached_tokens, queue_ms=self._queue_ms(now)
+        )
+
+    def _put_ending(
+        self, chunk: wire.GenerateChunk, ending: wire.Finished | wire.Error, now: float
+    ) -> None:
+        if isinstance(ending, wire.Error):
+            chunk.error.CopyFrom(ending)
+            return
+        chunk.finished.CopyFrom(ending)
+        chunk.finished.completion_tokens = self._completion_tokens
+        chunk.finished.cached_tokens = self._cached_tokens
+        chunk.finished.queue_ms = self._queue_ms(now)
+
+    def _queue_ms(self, now: float) -> int:
+        """Until the engine began; until now if it has not."""
+        until = now if self._started_at is None else self._started_at
+        return round((until - self._arrived_at) * 1000)

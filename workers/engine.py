@@ -1,0 +1,109 @@
+"""What the worker asks of a generation engine, whichever it is.
+
+Engines live in `workers/engines/`. They run on one asyncio loop, know nothing of
+Triton or the wire, and push what they generate into a Sink: nothing is yielded
+out of a place that owns a slot in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class InvalidRequest(Exception):
+    """No engine of this kind would take the request; the text says why."""
+
+
+class EngineFailed(Exception):
+    """The engine could not go on with one generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn; the values are those of wire.v1.Sampling."""
+
+    temperature: float
+    top_p: float
+    seed: int | None
+    presence_penalty: float
+    frequency_penalty: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """One generation. Checked: the ids exist, prompt and max_tokens fit the context."""
+
+    request_id: str
+    prompt: Sequence[int]
+    max_tokens: int
+    sampling: Sampling
+    stop_token_ids: frozenset[int]
+    cache_salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The last token was one of the request's stop_token_ids."""
+
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LengthReached:
+    """max_tokens, or the model's context, was used up."""
+
+
+Ending = Stopped | LengthReached
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """How busy an engine is."""
+
+    running: int  # generations that hold a place in the batch
+    queued: int  # generations that wait for one
+    kv_free_ratio: float  # 0 ... 1
+
+
+class Sink(Protocol):
+    """Where an engine puts one generation. Called on the engine's loop; never blocks."""
+
+    def started(self, cached_tokens: int) -> None:
+        """The first step begins; so many prompt tokens were in the prefix cache. Once."""
+
+    def tokens(self, token_ids: Sequence[int]) -> None:
+        """The next tokens, stop token included. Only after started()."""
+
+    def silence(self) -> None:
+        """Tests only: from now on, behave like a worker that hangs."""
+
+
+class Engine(Protocol):
+    """A generation engine. All methods are called on one event loop."""
+
+    @property
+    def name(self) -> str:
+        """What Started.engine says."""
+
+    async def load(self) -> None:
+        """Get ready to generate. Called once, first. Raises whatever prevents it."""
+
+    async def generate(self, request: EngineRequest, sink: Sink) -> Ending:
+        """Generate into *sink* until the end, and return why it ended.
+
+        Waits in a queue of the engine's own while the batch is full. Cancelling
+        the call gives up the place and its KV blocks before the cancellation
+        leaves the call; the sink is not touched afterwards.
+
+        Raises:
+            InvalidRequest: before anything was put into the sink.
+            EngineFailed: at any time; what is in the sink stands.
+        """
+
+    def load_now(self) -> EngineLoad:
+        """How busy the engine is. Cheap, and safe to call from any thread."""
+
+    async def close(self) -> None:
+        """Release everything. Called once, last, when no generate() is running."""

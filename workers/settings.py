@@ -1,0 +1,94 @@
+"""What an operator can set: environment variables WORKER_*, read once at start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SettingsError(Exception):
+    """A setting is unusable; the text names it and says what it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """How the engine without a GPU behaves."""
+
+    first_token_ms: float = 50  # from a place in the batch to the first token
+    tokens_per_second: float = 100  # of each generation; 0 = as fast as possible
+    kv_blocks: int = 60_000  # of 32 tokens: what an H200 holds beside the weights
+    directives: bool = False  # obey `SIM: {...}` lines of prompts: tests only
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Everything about this worker that is not in the contract."""
+
+    engine: str = "simulator"
+    max_running: int = 256  # generations that share the batch
+    max_queued: int = 1024  # generations that wait for a place; more are refused
+    context_tokens: int = 131_072  # prompt and output together
+    heartbeat_ms: int = 5_000  # the contract's; less in tests
+    cancel_poll_ms: int = 100  # the contract allows 250 from cancel to stop
+    sender_threads: int = 2  # each delivers 3,000 to 6,000 chunks a second
+    drain_file: Path | None = None  # when it appears, new work is refused ...
+    drain_ms: int = 240_000  # ... and what still runs after this is ended
+    simulator: SimulatorSettings = SimulatorSettings()
+
+
+def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
+    """The settings that *environment* holds, defaults for the rest. Raises SettingsError."""
+    settings, simulator = WorkerSettings(), SimulatorSettings()
+    drain_file = environment.get("WORKER_DRAIN_FILE", "")
+
+    def whole(name: str, default: int, *, at_least: int) -> int:
+        return int(_number(environment, name, default, at_least=at_least, whole=True))
+
+    def number(name: str, default: float) -> float:
+        return _number(environment, name, default, at_least=0, whole=False)
+
+    return WorkerSettings(
+        engine=environment.get("WORKER_ENGINE", settings.engine),
+        max_running=whole("WORKER_MAX_RUNNING", settings.max_running, at_least=1),
+        max_queued=whole("WORKER_MAX_QUEUED", settings.max_queued, at_least=0),
+        context_tokens=whole("WORKER_CONTEXT_TOKENS", settings.context_tokens, at_least=2),
+        heartbeat_ms=whole("WORKER_HEARTBEAT_MS", settings.heartbeat_ms, at_least=1),
+        cancel_poll_ms=whole("WORKER_CANCEL_POLL_MS", settings.cancel_poll_ms, at_least=1),
+        sender_threads=whole("WORKER_SENDER_THREADS", settings.sender_threads, at_least=1),
+        drain_file=Path(drain_file) if drain_file else None,
+        drain_ms=whole("WORKER_DRAIN_MS", settings.drain_ms, at_least=0),
+        simulator=SimulatorSettings(
+            first_token_ms=number("WORKER_SIMULATOR_FIRST_TOKEN_MS", simulator.first_token_ms),
+            tokens_per_second=number(
+                "WORKER_SIMULATOR_TOKENS_PER_SECOND", simulator.tokens_per_second
+            ),
+            kv_blocks=whole("WORKER_SIMULATOR_KV_BLOCKS", simulator.kv_blocks, at_least=1),
+            directives=_switch(environment, "WORKER_SIMULATOR_DIRECTIVES"),
+        ),
+    )
+
+
+def _number(
+    environment: Mapping[str, str], name: str, default: float, *, at_least: float, whole: bool
+) -> float:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = math.nan
+    # NaN is not >= anything.
+    if not (value >= at_least and math.isfinite(value)):
+        kind = "a whole number" if whole else "a number"
+        raise SettingsError(f"{name} must be {kind} of at least {at_least:g}, not {text!r}")
+    return value
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "") or "0"
+    if text not in ("0", "1"):
+        raise SettingsError(f"{name} must be 0 or 1, not {text!r}")
+    return text == "1"

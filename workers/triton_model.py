@@ -1,0 +1,178 @@
+"""The Triton python-backend model: tensors in, chunks out.
+
+Runs only inside Triton's stub process, which provides triton_python_backend_utils.
+What can be tested without Triton is elsewhere: see `worker.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from workers.engine import Engine, EngineLoad
+from workers.engines.simulator.engine import Simulator
+from workers.live import Tally
+from workers.settings import SettingsError, WorkerSettings, read_settings
+from workers.worker import Worker
+
+# The engine's loop holds the GIL in bursts; Python's 5 ms would be the wait of
+# each sender that comes back from a send.
+_GIL_SWITCH_S = 0.0005
+
+
+class TritonPythonModel:
+    """What Triton calls. One instance per process."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the engine. An exception makes Triton give the model up."""
+        logging.basicConfig(
+            level=logging.INFO,
+            stream=sys.stderr,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )
+        sys.setswitchinterval(_GIL_SWITCH_S)
+        settings = read_settings(os.environ)
+        engine = _make_engine(settings)
+        self._metrics = _Metrics()
+        self._worker = Worker(engine, settings, publish=self._metrics.publish)
+        self._worker.start()
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """Take the requests over; all answers come from other threads, later."""
+        for request in requests:
+            input_ids = pb_utils.get_input_tensor_by_name(request, "input_ids").as_numpy()
+            blob = pb_utils.get_input_tensor_by_name(request, "request").as_numpy()[0]
+            channel = TritonChannel(
+                request.get_response_sender(), self._metrics, self._worker.figures
+            )
+            self._worker.submit(input_ids.tolist(), blob, channel)
+
+    def finalize(self) -> None:
+        self._worker.close()
+        self._metrics.close()
+
+
+class TritonChannel:
+    """A response sender of Triton as a `live.Channel`."""
+
+    def __init__(
+        self, sender: Any, metrics: _Metrics, figures: Callable[[], tuple[EngineLoad, Tally]]
+    ) -> None:
+        self._sender = sender
+        self._metrics = metrics
+        self._figures = figures
+        self._closed = False
+        metrics.request_began()
+        # is_cancelled() after the final response reads memory that the server
+        # has freed (2.51): the watch must not ask while a sender says goodbye.
+        self._lock = threading.Lock()
+
+    def send(self, blob: bytes, *, final: bool) -> None:
+        # np.array([blob]) would make an S-tensor, which drops trailing zeros.
+        chunk = np.empty(1, dtype=np.object_)
+        chunk[0] = blob
+        response = pb_utils.InferenceResponse([pb_utils.Tensor("chunk", chunk)])
+        flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if final else 0
+        with self._lock:
+            self._closed = final
+            if final:
+                with self._metrics.request_ends(self._figures):
+                    self._sender.send(response, flags=flags)
+            else:
+                self._sender.send(response, flags=flags)
+
+    def cancelled(self) -> bool:
+        with self._lock:
+            return not self._closed and bool(self._sender.is_cancelled())
+
+
+class _Metrics:
+    """Our series in Triton's /metrics, brought up to date while requests are in flight.
+
+    A change is a round trip that holds a lock all threads need, and Triton stops
+    answering it when it begins to unload the model: then finalize() would never
+    be called (2.51, seen). It begins only when no request is in flight; so that
+    is the only time at which nothing may be published, and nothing changes.
+    """
+
+    def __init__(self) -> None:
+        family = pb_utils.MetricFamily
+        self._families = [
+            running := family(
+                name="worker_running_requests",
+                description="Generations that hold a place in the batch",
+                kind=family.GAUGE,
+            ),
+            queued := family(
+                name="worker_queued_requests",
+                description="Generations that wait for a place in the batch",
+                kind=family.GAUGE,
+            ),
+            tokens := family(
+                name="worker_tokens_total",
+                description="Tokens: prompt (cached ones included), cached, completion",
+                kind=family.COUNTER,
+            ),
+        ]
+        self._gauges = {"running": running.Metric(labels={}), "queued": queued.Metric(labels={})}
+        self._counters = {
+            kind: tokens.Metric(labels={"kind": kind})
+            for kind in ("prompt", "cached", "completion")
+        }
+        self._published: dict[str, int] = {}  # what Triton knows already
+        self._lock = threading.Lock()  # of all below
+        self._in_flight = 0
+
+    def request_began(self) -> None:
+        with self._lock:
+            self._in_flight += 1
+
+    @contextmanager
+    def request_ends(self, figures: Callable[[], tuple[EngineLoad, Tally]]) -> Iterator[None]:
+        """Around the sending of a request's last chunk."""
+        with self._lock:
+            if self._in_flight == 1:
+                self._bring(*figures())
+            try:
+                yield
+            finally:
+                self._in_flight -= 1
+
+    def publish(self, load: EngineLoad, tally: Tally) -> None:
+        """Bring what has changed since the last call to Triton, if it still listens."""
+        with self._lock:
+            if self._in_flight:
+                self._bring(load, tally)
+
+    def _bring(self, load: EngineLoad, tally: Tally) -> None:
+        for name, gauge in self._gauges.items():
+            value = getattr(load, name)
+            if value != self._published.get(name, 0):
+                gauge.set(value)
+                self._published[name] = value
+        for kind, counter in self._counters.items():
+            total = getattr(tally, kind)
+            if grown := total - self._published.get(kind, 0):
+                counter.increment(grown)
+                self._published[kind] = total
+
+    def close(self) -> None:
+        # The stub of 2.51 segfaults if it ends while Metric objects are alive,
+        # and the model object still is when finalize() returns.
+        del self._gauges, self._counters, self._families
+
+
+def _make_engine(settings: WorkerSettings) -> Engine:
+    match settings.engine:
+        case "simulator":
+            return Simulator(settings.simulator, max_running=settings.max_running)
+        case other:
+            raise SettingsError(f"WORKER_ENGINE must be simulator, not {other!r}")

@@ -1,0 +1,239 @@
+"""The worker: takes requests, runs the engine, ends every generation once.
+
+Threads, and who may do what on them:
+
+    Triton's       submit(): read and check a request, hand it to the engine's loop
+    engine         one asyncio loop: the engine, and a task for each generation
+    sender-N       Senders: chunks to Triton
+    watch          every cancel_poll_ms: cancellations, heartbeats, drain, metrics
+
+Knows nothing of Triton: `triton_model.py` plugs it in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from wire.v1 import generation_pb2 as wire
+from workers import codec
+from workers.delivery import Outbox
+from workers.engine import Engine, EngineFailed, EngineLoad, EngineRequest, InvalidRequest, Sink
+from workers.live import Channel, LiveGeneration, Tally
+from workers.senders import Senders
+from workers.settings import WorkerSettings
+
+_log = logging.getLogger(__name__)
+
+# How long a refused gateway should leave us alone: about the time in which a few
+# of a full batch's generations end.
+RETRY_AFTER_MS = 1000
+
+
+class Worker:
+    """One engine, and the generations that it works on."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: WorkerSettings,
+        *,
+        publish: Callable[[EngineLoad, Tally], None],
+    ) -> None:
+        """*publish* is called from the watch, to bring figures to the metrics."""
+        self._engine = engine
+        self._settings = settings
+        self._publish = publish
+        self._tally = Tally()
+        self._live: set[LiveGeneration] = set()
+        self._live_lock = threading.Lock()
+        self._draining_since: float | None = None
+        self._closing = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._tasks: asyncio.TaskGroup
+        self._closed: asyncio.Event
+        self._senders: Senders
+        self._threads: list[threading.Thread] = []
+
+    # --- life ----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Load the engine and start the threads. Raises what the engine raises."""
+        loaded: concurrent.futures.Future[None] = concurrent.futures.Future()
+        engine = threading.Thread(
+            target=lambda: asyncio.run(self._run_engine(loaded)), name="engine", daemon=True
+        )
+        engine.start()
+        loaded.result()
+        self._senders = Senders(self._settings.sender_threads, self.load)
+        watch = threading.Thread(target=self._watch, name="watch", daemon=True)
+        watch.start()
+        self._threads = [watch, engine]
+
+    def drain(self) -> None:
+        """Refuse new work from now on."""
+        if self._draining_since is None:
+            _log.info("draining: new requests are refused")
+            self._draining_since = time.monotonic()
+
+    def close(self) -> None:
+        """End what is still running, deliver its last chunks, end all threads."""
+        self.drain()
+        self._closing.set()
+        self._loop.call_soon_threadsafe(self._closed.set)
+        for thread in self._threads:
+            thread.join()
+        self._senders.close()
+
+    def load(self) -> wire.WorkerLoad:
+        """What chunks and metrics say about how busy we are. From any thread."""
+        return codec.worker_load(self._engine.load_now(), draining=self._draining_since is not None)
+
+    def figures(self) -> tuple[EngineLoad, Tally]:
+        """What metrics say. From any thread."""
+        return self._engine.load_now(), self._tally
+
+    # --- Triton's thread -----------------------------------------------------
+
+    def submit(self, prompt: Sequence[int], blob: bytes, channel: Channel) -> None:
+        """Serve one request, or refuse it; either way *channel* hears all about it."""
+        job = codec.read_job(prompt, blob, context_tokens=self._settings.context_tokens)
+        request_id = job.request_id if isinstance(job, codec.Refusal) else job.request.request_id
+        generation = LiveGeneration(
+            request_id,
+            channel,
+            Outbox(
+                engine=self._engine.name,
+                arrived_at=time.monotonic(),
+                heartbeat_s=self._settings.heartbeat_ms / 1000,
+            ),
+            prompt_tokens=len(prompt),
+            tally=self._tally,
+            schedule=self._senders.schedule,
+        )
+        if isinstance(job, codec.Refusal):
+            generation.end(job.error)
+        elif refusal := self._admit(generation):
+            generation.end(refusal)
+        else:
+            self._loop.call_soon_threadsafe(self._begin, generation, job)
+
+    def _admit(self, generation: LiveGeneration) -> wire.Error | None:
+        """Note *generation* as live; or say why not."""
+        if self._draining_since is not None:
+            return codec.error(wire.Error.DRAINING, "the worker is about to stop")
+        room = self._settings.max_running + self._settings.max_queued
+        with self._live_lock:
+            if len(self._live) < room:
+                self._live.add(generation)
+                return None
+        return codec.error(
+            wire.Error.OVERLOADED,
+            f"{room} generations are running or queued",
+            retry_after_ms=RETRY_AFTER_MS,
+        )
+
+    # --- the engine's loop ---------------------------------------------------
+
+    async def _run_engine(self, loaded: concurrent.futures.Future[None]) -> None:
+        try:
+            await self._engine.load()
+        except BaseException as exc:  # noqa: BLE001 - start() raises it
+            loaded.set_exception(exc)
+            return
+        self._loop = asyncio.get_running_loop()
+        self._closed = asyncio.Event()
+        async with asyncio.TaskGroup() as self._tasks:
+            loaded.set_result(None)
+            await self._closed.wait()
+            self._cancel(self._snapshot())
+        await self._engine.close()
+
+    def _begin(self, generation: LiveGeneration, job: codec.Job) -> None:
+        generation.task = self._tasks.create_task(self._serve(generation, job))
+        # Not at the end of _serve: a task that is cancelled before its first
+        # step never runs a line of it.
+        generation.task.add_done_callback(functools.partial(self._end, generation))
+
+    async def _serve(self, sink: Sink, job: codec.Job) -> wire.Finished | wire.Error:
+        """Generate, and return the generation's last word. Raises only CancelledError."""
+        request = job.request
+        deadline = asyncio.timeout(_seconds_left(job.deadline_unix_ms))
+        try:
+            async with deadline:
+                return codec.finished(await self._engine.generate(request, sink))
+        except TimeoutError as exc:
+            if deadline.expired():
+                return codec.error(wire.Error.DEADLINE, "deadline_unix_ms has passed")
+            return _engine_failed(request, exc)
+        except InvalidRequest as exc:
+            return codec.error(wire.Error.INVALID_ARGUMENT, str(exc))
+        except Exception as exc:  # noqa: BLE001 - an engine may raise anything
+            return _engine_failed(request, exc)
+
+    def _end(
+        self,
+        generation: LiveGeneration,
+        task: asyncio.Task[wire.Finished | wire.Error],
+    ) -> None:
+        with self._live_lock:
+            self._live.discard(generation)
+        if not task.cancelled():
+            generation.end(task.result())
+        elif self._draining_since is None:
+            generation.end(wire.Finished(reason=wire.Finished.CANCELLED))
+        else:
+            # Also for a gateway that has just cancelled: it does not listen.
+            generation.end(codec.error(wire.Error.DRAINING, "the worker stops"))
+
+    def _cancel(self, generations: Sequence[LiveGeneration]) -> None:
+        for generation in generations:
+            if generation.task is not None:
+                generation.task.cancel()
+
+    # --- the watch -----------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._closing.wait(self._settings.cancel_poll_ms / 1000):
+            try:
+                self._look_around()
+            except Exception:  # noqa: BLE001
+                # Without the watch nothing is ever cancelled again: try on.
+                _log.exception("the watch failed")
+
+    def _look_around(self) -> None:
+        live = self._snapshot()
+        # Each question is a round trip of 30-50 us to Triton: once a poll, never
+        # once a chunk.
+        if cancelled := [generation for generation in live if generation.channel.cancelled()]:
+            self._loop.call_soon_threadsafe(self._cancel, cancelled)
+        for generation in live:
+            generation.wake()  # for its heartbeat
+        if self._settings.drain_file is not None and self._settings.drain_file.exists():
+            self.drain()
+        if self._drained_too_long():
+            self._loop.call_soon_threadsafe(self._cancel, live)
+        self._publish(*self.figures())
+
+    def _drained_too_long(self) -> bool:
+        since = self._draining_since
+        return since is not None and time.monotonic() - since > self._settings.drain_ms / 1000
+
+    def _snapshot(self) -> list[LiveGeneration]:
+        with self._live_lock:
+            return list(self._live)
+
+
+def _seconds_left(deadline_unix_ms: int) -> float | None:
+    return deadline_unix_ms / 1000 - time.time() if deadline_unix_ms else None
+
+
+def _engine_failed(request: EngineRequest, exc: Exception) -> wire.Error:
+    if not isinstance(exc, EngineFailed):
+        _log.error("%s: the engine raised", request.request_id, exc_info=exc)
+    return codec.error(wire.Error.ENGINE_FAILED, f"{type(exc).__name__}: {exc}")
