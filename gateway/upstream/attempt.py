@@ -1,0 +1,154 @@
+"""One attempt at a generation, on one worker: one ModelStreamInfer stream.
+
+A stream carries one generation, because Triton cancels a stream as a whole.
+Leaving it is cancelling it: `close()` is not a coroutine, so no cancellation of
+ours can get between a client that has left and the worker that should know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from tritonclient.grpc.service_pb2 import ModelInferRequest
+
+from gateway.generation import Chunk
+from gateway.upstream.codec import ChunkReader
+from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
+from gateway.upstream.watchdog import Watchdog
+from gateway.upstream.worker import Worker
+
+# Triton closes the stream within a millisecond of its last message.
+END_OF_STREAM_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTimeouts:
+    """How long a generation may keep us waiting, in seconds."""
+
+    connect_s: float = 3.0  # until there is a connection to the worker
+    idle_s: float = 15.0  # between two messages; workers send heartbeats every 5
+    first_token_s: float = 60.0  # from the start of the generation, over all attempts
+
+
+class Attempt:
+    """What one worker generates.
+
+    Args:
+        tokens: what to book on the worker: prompt and output.
+        first_token_at: when the first token must be there, in the loop's time.
+        end_at: when the whole generation must be; None = whenever.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        request: ModelInferRequest,
+        timeouts: UpstreamTimeouts,
+        *,
+        tokens: int,
+        first_token_at: float,
+        end_at: float | None,
+    ) -> None:
+        self.worker = worker
+        self.has_tokens = False  # the worker has generated some
+        self._request = request
+        self._timeouts = timeouts
+        self._first_token_at = first_token_at
+        self._end_at = end_at
+        self._loop = asyncio.get_running_loop()
+        self._booking = worker.book(tokens)
+        self._chunks = ChunkReader(worker.address)
+        self._call: Any = None
+        self._watchdog = Watchdog(self._cancel)
+
+    @property
+    def draining(self) -> bool:
+        """Beside the last chunk, the worker said that it is about to stop."""
+        load = self._chunks.load
+        return load is not None and load.draining
+
+    async def receive(self) -> Chunk:
+        """The next chunk; the first call sends the request. Raises AttemptFailed."""
+        if self._chunks.failure is not None:
+            raise self._chunks.failure
+        response = await self._read()
+        if response is grpc.aio.EOF:
+            raise AttemptFailed(Reason.ENDED_EARLY, "no `finished`")
+        chunk = self._chunks.receive(response)
+        if chunk.token_ids:
+            if not self.has_tokens:
+                self.has_tokens = True
+                self.worker.health.generated()
+            self._booking.deliver(len(chunk.token_ids))
+        return chunk
+
+    async def end(self) -> None:
+        """Wait for the end of the stream after its last chunk. Raises AttemptFailed.
+
+        We could cancel instead, but cancelling what is just ending is what
+        Triton's races were about.
+        """
+        if await self._read() is not grpc.aio.EOF:
+            raise ContractViolation("a message after the last chunk")
+
+    def close(self) -> None:
+        """Cancel what is still running, and give back what is booked. May be repeated."""
+        self._watchdog.stop()
+        self._cancel()
+        self._booking.end()
+
+    async def _read(self) -> Any:
+        """A ModelStreamInferResponse, or grpc.aio.EOF."""
+        try:
+            if self._call is None:
+                await self._send()
+            self._watchdog.watch(*self._patience())
+            return await self._call.read()
+        except grpc.aio.AioRpcError as exc:
+            raise _failure(exc) from exc
+        except asyncio.CancelledError as exc:
+            # grpc.aio uses this exception for its own purposes too: was it us, or our call?
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            reason = self._watchdog.barked or Reason.UNREACHABLE
+            raise AttemptFailed(reason, "the call was cancelled on our side") from exc
+        finally:
+            self._watchdog.rest()
+
+    async def _send(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeouts.connect_s):
+                await self.worker.connect()
+        except TimeoutError as exc:
+            raise AttemptFailed(Reason.UNREACHABLE, "no connection in time") from exc
+        # Of the deadline gRPC takes care; it tells Triton too.
+        timeout_s = None if self._end_at is None else self._end_at - self._loop.time()
+        self._call = self.worker.stream_infer(self._request, timeout_s=timeout_s)
+
+    def _patience(self) -> tuple[float, Reason]:
+        if self._chunks.ended:
+            return END_OF_STREAM_S, Reason.SILENT
+        if not self.has_tokens:
+            first_token_s = self._first_token_at - self._loop.time()
+            if first_token_s < self._timeouts.idle_s:
+                return first_token_s, Reason.NO_FIRST_TOKEN
+        return self._timeouts.idle_s, Reason.SILENT
+
+    def _cancel(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+
+
+def _failure(exc: grpc.aio.AioRpcError) -> AttemptFailed:
+    match exc.code():
+        case grpc.StatusCode.UNAVAILABLE:
+            reason = Reason.UNREACHABLE
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            reason = Reason.DEADLINE
+        case _:
+            reason = Reason.TRITON_ERROR
+    return AttemptFailed(reason, f"{exc.code().name}: {exc.details()}")

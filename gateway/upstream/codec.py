@@ -1,0 +1,167 @@
+"""Between the gateway's words (gateway/generation.py) and the wire (wire/v1).
+
+The comments of proto/wire/v1/generation.proto are the contract. What a worker
+sends is checked against it here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+
+from google.protobuf.message import DecodeError
+from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelStreamInferResponse
+
+from gateway.generation import Chunk, FinishReason, Generation, Sampling
+from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
+from wire.v1 import generation_pb2 as wire
+
+# Triton's BYTES element: its length, little-endian, then the bytes.
+_LENGTH = struct.Struct("<I")
+
+_REASONS = {
+    wire.Error.INVALID_ARGUMENT: Reason.INVALID_ARGUMENT,
+    wire.Error.OVERLOADED: Reason.OVERLOADED,
+    wire.Error.DRAINING: Reason.DRAINING,
+    wire.Error.CONTEXT_TOO_LONG: Reason.CONTEXT_TOO_LONG,
+    wire.Error.ENGINE_FAILED: Reason.ENGINE_FAILED,
+    wire.Error.DEADLINE: Reason.DEADLINE,
+}
+
+
+def encode_request(generation: Generation, *, model_name: str) -> ModelInferRequest:
+    """The one message of a ModelStreamInfer stream."""
+    request = ModelInferRequest(model_name=model_name, id=generation.request_id)
+    request.inputs.add(name="input_ids", datatype="INT32", shape=[len(generation.prompt)])
+    request.inputs.add(name="request", datatype="BYTES", shape=[1])
+    request.outputs.add(name="chunk")
+    body = _generate_request(generation).SerializeToString()
+    request.raw_input_contents.append(_int32s(generation.prompt))
+    request.raw_input_contents.append(_LENGTH.pack(len(body)) + body)
+    return request
+
+
+class ChunkReader:
+    """Decodes the messages of one stream in order, and holds the worker to the contract."""
+
+    def __init__(self, worker: str) -> None:
+        self.load: wire.WorkerLoad | None = None  # as the last message told, if it did
+        # Came beside tokens, which have to be passed on first.
+        self.failure: AttemptFailed | None = None
+        self._worker = worker
+        self._next_seq = 0
+        self._tokens = 0
+        self._cached_tokens = 0
+        self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """`finished` or `error` was received: nothing may follow."""
+        return self._ended
+
+    def receive(self, response: ModelStreamInferResponse) -> Chunk:
+        """What the next message says.
+
+        Raises:
+            AttemptFailed: it is an error, the model's or Triton's.
+            ContractViolation: it should not exist.
+        """
+        if response.error_message:
+            raise AttemptFailed(Reason.TRITON_ERROR, response.error_message)
+        message = _message(response)
+        self._check_order(message)
+        self.load = message.load if message.HasField("load") else None
+        token_ids = tuple(message.token_ids)
+        self._tokens += len(token_ids)
+        if message.HasField("error"):
+            self._ended = True
+            self.failure = _failure(message.error)
+            if not token_ids:
+                raise self.failure
+        finish_reason = cached_tokens = None
+        if message.HasField("started"):
+            self._cached_tokens = cached_tokens = message.started.cached_tokens
+        if message.HasField("finished"):
+            finish_reason = self._finish_reason(message.finished)
+            # An older worker does not repeat here what it said at the start.
+            cached_tokens = max(self._cached_tokens, message.finished.cached_tokens)
+        return Chunk(token_ids, finish_reason, cached_tokens, self._worker)
+
+    def _check_order(self, message: wire.GenerateChunk) -> None:
+        if self._ended:
+            raise ContractViolation(f"chunk {message.seq} after the last one")
+        if message.seq != self._next_seq:
+            raise ContractViolation(f"chunk {message.seq} instead of {self._next_seq}")
+        # An error may come first: there is nothing to start then.
+        if message.HasField("started") != (message.seq == 0) and not message.HasField("error"):
+            raise ContractViolation(f"`started` missing or repeated in chunk {message.seq}")
+        self._next_seq += 1
+
+    def _finish_reason(self, finished: wire.Finished) -> FinishReason:
+        self._ended = True
+        if finished.completion_tokens != self._tokens:
+            raise ContractViolation(
+                f"{self._tokens} tokens received of {finished.completion_tokens} generated"
+            )
+        match finished.reason:
+            case wire.Finished.STOP:
+                return FinishReason.STOP
+            case wire.Finished.LENGTH:
+                return FinishReason.MAX_OUTPUT_TOKENS
+            case wire.Finished.CANCELLED:
+                # We cancel by leaving the stream, and do not read on.
+                raise AttemptFailed(Reason.ENDED_EARLY, "cancelled by the worker")
+            case other:
+                raise ContractViolation(f"finished for the unknown reason {other}")
+
+
+def _generate_request(generation: Generation) -> wire.GenerateRequest:
+    return wire.GenerateRequest(
+        request_id=generation.request_id,
+        max_tokens=generation.max_output_tokens,
+        sampling=_sampling(generation.sampling),
+        stop_token_ids=generation.stop_token_ids,
+        cache_salt=generation.cache_salt,
+        deadline_unix_ms=generation.deadline_unix_ms,
+    )
+
+
+def _sampling(sampling: Sampling) -> wire.Sampling:
+    return wire.Sampling(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=sampling.seed,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+    )
+
+
+def _int32s(token_ids: Sequence[int]) -> bytes:
+    values = array("i", token_ids)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
+
+
+def _message(response: ModelStreamInferResponse) -> wire.GenerateChunk:
+    contents = response.infer_response.raw_output_contents
+    if len(contents) != 1:
+        raise ContractViolation(f"{len(contents)} outputs instead of one `chunk`")
+    element: bytes = contents[0]
+    if (
+        len(element) < _LENGTH.size
+        or _LENGTH.unpack_from(element)[0] != len(element) - _LENGTH.size
+    ):
+        raise ContractViolation(f"`chunk` of {len(element)} bytes is not one BYTES element")
+    try:
+        return wire.GenerateChunk.FromString(element[_LENGTH.size :])
+    except DecodeError as exc:
+        raise ContractViolation("`chunk` is not a GenerateChunk") from exc
+
+
+def _failure(error: wire.Error) -> AttemptFailed:
+    # A code that is newer than we are: the worker did fail, that is all we know.
+    reason = _REASONS.get(error.code, Reason.ENGINE_FAILED)
+    return AttemptFailed(reason, error.message, retry_after_ms=error.retry_after_ms or None)

@@ -1,0 +1,120 @@
+"""What a worker's past says about its near future. Pure: the time is an argument.
+
+Two witnesses are heard, because either may be wrong. The probe asks Triton
+whether the model is ready, and Triton says yes while the model's process is
+dead. A generation that fails tells the truth, but only to whom it hits. So a
+worker is available when the last probe was answered and it has not been ejected;
+a probe alone never lifts an ejection.
+
+Times are seconds of a monotonic clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import assert_never
+
+from gateway.upstream.failures import Reason
+
+FIRST_EJECTION_S = 1.0
+LONGEST_EJECTION_S = 30.0
+# A drained pod is gone by then, or says it again.
+DRAINING_S = 10.0
+# When the worker does not say how long it will have too much to do.
+OVERLOADED_S = 1.0
+# A late answer may be the fault of our own busy event loop.
+LATE_PROBES = 3
+# A generation may be one that no engine survives: that alone must not let a
+# tenant eject one worker after the other.
+ENGINE_FAILURES = 3
+
+_NEVER = float("-inf")
+
+
+class WorkerState(enum.Enum):
+    UP = "up"
+    DOWN = "down"  # does not answer the probe, or has not yet
+    EJECTED = "ejected"  # failed generations; gets none for a while
+    DRAINING = "draining"  # said it is about to stop
+
+
+class Health:
+    """One worker's health. It begins DOWN: nothing is sent to who never answered."""
+
+    def __init__(self) -> None:
+        self.ejections = 0  # ever
+        self._answers = False
+        self._late_probes = 0
+        self._ejections_in_a_row = 0
+        self._engine_failures_in_a_row = 0
+        self._ejected_until = _NEVER
+        self._draining_until = _NEVER
+        self._overloaded_until = _NEVER
+
+    def state(self, now: float) -> WorkerState:
+        if not self._answers:
+            return WorkerState.DOWN
+        if now < self._ejected_until:
+            return WorkerState.EJECTED
+        if now < self._draining_until:
+            return WorkerState.DRAINING
+        return WorkerState.UP
+
+    def on_trial(self) -> bool:
+        """It was ejected, and has not generated a token since."""
+        return self._ejections_in_a_row > 0
+
+    def overloaded(self, now: float) -> bool:
+        return now < self._overloaded_until
+
+    def probe_answered(self, ready: bool) -> None:
+        self._answers = ready
+        self._late_probes = 0
+
+    def probe_was_late(self) -> None:
+        self._late_probes += 1
+        if self._late_probes >= LATE_PROBES:
+            self._answers = False
+
+    def generated(self) -> None:
+        """A generation got its first token: whatever was wrong is over."""
+        self._ejections_in_a_row = 0
+        self._engine_failures_in_a_row = 0
+
+    def failed(self, reason: Reason, now: float, *, retry_after_ms: int | None = None) -> None:
+        """A generation failed."""
+        match reason:
+            case Reason.UNREACHABLE:
+                # Until a probe says otherwise: trying again would be guessing.
+                self._answers = False
+                self._eject(now)
+            case (
+                Reason.TRITON_ERROR | Reason.ENDED_EARLY | Reason.SILENT | Reason.CONTRACT_VIOLATION
+            ):
+                self._eject(now)
+            case Reason.ENGINE_FAILED:
+                self._engine_failures_in_a_row += 1
+                if self._engine_failures_in_a_row >= ENGINE_FAILURES:
+                    self._eject(now)
+            case Reason.DRAINING:
+                self._draining_until = now + DRAINING_S
+            case Reason.OVERLOADED:
+                pause_s = OVERLOADED_S if retry_after_ms is None else retry_after_ms / 1000
+                self._overloaded_until = now + pause_s
+            case (
+                Reason.INVALID_ARGUMENT
+                | Reason.CONTEXT_TOO_LONG
+                | Reason.NO_FIRST_TOKEN
+                | Reason.DEADLINE
+            ):
+                pass  # not about the worker
+            case _:
+                assert_never(reason)
+
+    def _eject(self, now: float) -> None:
+        if now < self._ejected_until:
+            return  # one incident fails many generations
+        duration_s = min(FIRST_EJECTION_S * 2**self._ejections_in_a_row, LONGEST_EJECTION_S)
+        self._ejected_until = now + duration_s
+        self._ejections_in_a_row += 1
+        self.ejections += 1

@@ -1,0 +1,179 @@
+"""A Triton played by hand: the real protocol on a real port, with a script for each stream.
+
+async def script(stream: Stream) -> None:
+    await stream.send([1, 2])
+    await stream.finish()
+
+async with FakeTriton(script) as worker:
+    ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from tritonclient.grpc import service_pb2 as triton
+from tritonclient.grpc import service_pb2_grpc as triton_grpc
+
+from wire.v1 import generation_pb2 as wire
+
+Script = Callable[["Stream"], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A generation as it arrived."""
+
+    model_name: str
+    input_ids: tuple[int, ...]
+    request: wire.GenerateRequest
+
+
+class Stream:
+    """One ModelStreamInfer stream: what was asked, and what may be said."""
+
+    def __init__(self, asked: Asked, context: Any) -> None:
+        self.asked = asked
+        self.seq = 0
+        self.tokens = 0
+        self._context = context
+
+    async def send(
+        self,
+        token_ids: Sequence[int] = (),
+        *,
+        started: bool | None = None,
+        cached_tokens: int = 0,
+        draining: bool | None = None,
+    ) -> None:
+        """A chunk; without tokens a heartbeat. The first one is `started`."""
+        if started is None:
+            started = self.seq == 0
+        self.tokens += len(token_ids)
+        await self.send_chunk(
+            wire.GenerateChunk(
+                token_ids=token_ids,
+                started=wire.Started(engine="fake", cached_tokens=cached_tokens)
+                if started
+                else None,
+                load=None if draining is None else wire.WorkerLoad(draining=draining),
+            )
+        )
+
+    async def finish(self, reason: wire.Finished.Reason = wire.Finished.STOP) -> None:
+        finished = wire.Finished(reason=reason, completion_tokens=self.tokens)
+        await self.send_chunk(wire.GenerateChunk(finished=finished))
+
+    async def fail(self, code: wire.Error.Code, retry_after_ms: int = 0) -> None:
+        error = wire.Error(code=code, message="as scripted", retry_after_ms=retry_after_ms)
+        await self.send_chunk(wire.GenerateChunk(error=error))
+
+    async def send_chunk(self, chunk: wire.GenerateChunk) -> None:
+        """Any chunk, with the next seq."""
+        chunk.seq = self.seq
+        self.seq += 1
+        await self.send_output(bytes_element(chunk.SerializeToString()))
+
+    async def send_output(self, *contents: bytes) -> None:
+        """Any raw output."""
+        response = triton.ModelInferResponse(raw_output_contents=contents)
+        await self._context.write(triton.ModelStreamInferResponse(infer_response=response))
+
+    async def triton_error(self, message: str) -> None:
+        await self._context.write(triton.ModelStreamInferResponse(error_message=message))
+
+    async def hang(self) -> None:
+        """Say nothing until somebody cancels."""
+        await asyncio.Event().wait()
+
+
+async def count_to(stream: Stream, tokens: int) -> None:
+    """A script's usual content: 1, 2, 3, ... one a chunk, and the end."""
+    for token_id in range(1, tokens + 1):
+        await stream.send([token_id])
+    await stream.finish()
+
+
+async def count_to_three(stream: Stream) -> None:
+    await count_to(stream, 3)
+
+
+class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """A server on the loopback interface that plays *script* on each stream."""
+
+    def __init__(self, script: Script = count_to_three, *, port: int = 0) -> None:
+        self.script = script
+        self.ready = True
+        self.asked: list[Asked] = []
+        self.cancelled = 0  # streams that the client left
+        self.streams = 0  # under way
+        self.port = port
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = grpc.aio.server()
+        triton_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.die()
+
+    async def die(self) -> None:
+        """Close all connections at once, like a killed process."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(0)
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:
+        return triton.ModelReadyResponse(ready=self.ready)
+
+    async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> None:
+        self.streams += 1
+        try:
+            async for request in requests:
+                asked = decode(request)
+                self.asked.append(asked)
+                await self.script(Stream(asked, context))
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.streams -= 1
+
+
+def bytes_element(content: bytes) -> bytes:
+    """*content* as Triton writes the one element of a BYTES tensor."""
+    return struct.pack("<I", len(content)) + content
+
+
+def decode(request: Any) -> Asked:
+    """What a worker reads; asserts what Triton would check."""
+    input_ids, body = request.inputs
+    assert (input_ids.name, input_ids.datatype) == ("input_ids", "INT32")
+    assert (body.name, body.datatype, list(body.shape)) == ("request", "BYTES", [1])
+    raw_ids, raw_body = request.raw_input_contents
+    (n_ids,) = input_ids.shape
+    (length,) = struct.unpack_from("<I", raw_body)
+    assert len(raw_body) == 4 + length
+    return Asked(
+        request.model_name,
+        struct.unpack(f"<{n_ids}i", raw_ids),
+        wire.GenerateRequest.FromString(raw_body[4:]),
+    )
