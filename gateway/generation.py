@@ -51,7 +51,7 @@ class Chunk:
 
     token_ids: Sequence[int] = ()
     finish_reason: FinishReason | None = None
-    cached_tokens: int | None = None  # said once, when the engine starts
+    cached_tokens: int | None = None  # when it is known; the last one said holds
     worker: str = ""  # address of the worker that sent it
 
 

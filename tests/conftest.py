@@ -1,14 +1,20 @@
-"""Shared by all tests: a private Redis."""
+"""Shared by all tests: a private Redis, and the whole product."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from tests.stack.process import free_port
+from tests.stack.product import Product, running_product
 from tests.stack.redis import start_redis
+
+# How fast a busy machine is says nothing about the product.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +35,10 @@ async def redis(redis_port: int) -> AsyncIterator[Redis]:
     async with Redis(host="127.0.0.1", port=redis_port) as client:
         await client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """Redis, Triton and the gateway, as processes; for tests that leave them running."""
+    with running_product(tmp_path_factory.mktemp("product")) as running:
+        yield running

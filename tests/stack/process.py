@@ -98,12 +98,16 @@ class Process:
         return self._popen.wait(timeout_s)
 
     def stop(self, *, timeout_s: float = 20) -> int:
-        """SIGTERM, then SIGKILL for the whole group if that does not help. Returns the exit code."""
+        """SIGTERM, and SIGKILL for whatever of its group is left. Returns the exit code.
+
+        A Triton that gives up waiting for its stub leaves it behind.
+        """
         self.send(signal.SIGTERM)
         try:
-            return self._popen.wait(timeout_s)
+            self._popen.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            return self.kill()
+            pass  # it is killed with the rest
+        return self.kill()
 
     def kill(self) -> int:
         """SIGKILL the process and its children. Returns the exit code."""

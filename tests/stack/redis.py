@@ -24,9 +24,11 @@ def start_redis(port: int, directory: Path, *, durable: bool = False) -> Process
     directory.mkdir(parents=True, exist_ok=True)
     process = Process(
         "Redis",
-        [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", directory]
-        + ["--save", "", "--appendonly", "yes" if durable else "no"]
-        + ["--maxmemory-policy", "noeviction"],
+        [
+            *(server, "--port", str(port), "--bind", "127.0.0.1", "--dir", directory),
+            *("--save", "", "--appendonly", "yes" if durable else "no"),
+            *("--maxmemory-policy", "noeviction"),
+        ],
         log=directory / "redis.log",
     )
     try:

@@ -1,0 +1,86 @@
+# `make` or `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PORT ?= 8080
+OPS_PORT ?= 9100
+REDIS_PORT ?= 0
+TRITON_PORT ?= 0
+PIP := -m pip install --quiet --disable-pip-version-check
+TEST ?= tests
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run PORT=9000     another port; also OPS_PORT, REDIS_PORT, TRITON_PORT"
+	@echo "  make test TEST=tests/gateway/quota"
+
+.PHONY: run
+run: setup ## Start the whole product here: Redis, Triton (simulator), gateway
+	@.venv/bin/python -m tests.stack run --gateway $(PORT) --ops $(OPS_PORT) --redis $(REDIS_PORT) --grpc $(TRITON_PORT)
+
+.PHONY: stop
+stop: ## End what a `make run` has left behind
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@if [ -x .venv/bin/python ]; then .venv/bin/python -m tests.stack stop; else echo "Nothing is running."; fi
+
+.PHONY: test
+test: setup ## Run all tests, against real Redis and real Triton
+	.venv/bin/python -m pytest $(TEST)
+
+.PHONY: lint
+lint: .venv/installed ## Check style, types and the import rules
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	@if command -v luacheck >/dev/null; then luacheck --quiet gateway/store/scripts; else echo "luacheck is not installed: Lua scripts not linted (apt-get install lua-check)"; fi
+
+.PHONY: format
+format: .venv/installed ## Rewrite the code in the house format
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+.PHONY: bench-micro
+bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
+	.venv/bin/python -m bench.micro
+
+.PHONY: proto
+proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never edited)
+	.venv-proto/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/wire/v1/*.proto
+
+.PHONY: requirements
+requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
+	.venv/bin/python $(PIP) uv
+	for name in gateway dev worker proto; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	.venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/triton.in -o requirements/triton.txt
+
+.PHONY: setup
+setup: .venv/installed .venv-worker/installed ## Install what run and test need
+	@command -v redis-server >/dev/null || tests/stack/install.sh redis-server redis-server
+	@.venv-worker/bin/python -m tests.stack.libpython || tests/stack/install.sh libpython $$(.venv-worker/bin/python -m tests.stack.libpython --package)
+
+.PHONY: clean
+clean: stop ## Remove the environments, and the data of `make run`
+	rm -rf .venv .venv-worker .venv-proto .run
+
+.venv/installed: requirements/dev.txt pyproject.toml
+	@tests/stack/venv.sh "$(PYTHON)" .venv
+	@echo "Installing the gateway and its tools into .venv (about half a minute)"
+	@.venv/bin/python $(PIP) --require-hashes -r requirements/dev.txt
+	@.venv/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-worker/installed: requirements/worker.txt requirements/triton.txt pyproject.toml
+	@tests/stack/venv.sh "$(PYTHON)" .venv-worker
+	@echo "Installing Triton and the worker into .venv-worker (about a quarter of a minute)"
+	@.venv-worker/bin/python $(PIP) --require-hashes -r requirements/worker.txt
+	@.venv-worker/bin/python $(PIP) --no-deps --require-hashes -r requirements/triton.txt
+	@.venv-worker/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-proto/installed: requirements/proto.txt
+	@tests/stack/venv.sh "$(PYTHON)" .venv-proto
+	@.venv-proto/bin/python $(PIP) --require-hashes -r requirements/proto.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measurements of speed and memory; docs/benchmarks.md has the last results."""

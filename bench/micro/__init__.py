@@ -1,0 +1,1 @@
+"""CPU time of single stations, without any network."""

@@ -1,0 +1,119 @@
+"""CPU time of the stations that cost by the token: `make bench-micro`.
+
+CPU time of this process, the best of several rounds: what the work costs when
+nobody else takes the caches away. Wall clock says little on shared machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+from gateway.generation import FinishReason
+from gateway.harmony.encoding import Encoding
+from gateway.harmony.parser import HarmonyParser
+from gateway.harmony.render import encode, render
+from gateway.responses.output_mapping import OutputMapping
+from gateway.responses.prompt import to_conversation
+from gateway.responses.request import CreateResponse
+from gateway.responses.response import ResponseObject
+from gateway.responses.sse import EventEncoder
+from gateway.responses.stream import ResponseStream
+from gateway.responses.validation import validated
+from wire.vocabulary import CHANNEL, END, MESSAGE, RETURN, START, load_ranks
+
+TARGET_US = 20.0  # parser, events and SSE together, a token, one token a chunk
+RESPONSE_ID = "0192f0c1-7d5e-7000-8000-000000000001"
+SENTENCE = "The sky is blue because air scatters short waves more than long ones, naïvely put. "
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m bench.micro", description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=9, help="the best of so many counts")
+    rounds = arguments.parse_args().rounds
+
+    encoding = Encoding(load_ranks())
+    request = validated(CreateResponse, {"model": "gpt-oss-120b", "input": "hi"})
+    turn = _turn(encoding, text_tokens=2050)
+
+    print("parser + events + SSE, CPU a token")
+    first_us = 0.0
+    for chunk_tokens in (1, 4, 16):
+        chunks = [turn[at : at + chunk_tokens] for at in range(0, len(turn), chunk_tokens)]
+        us = _best(lambda: _stream(request, encoding, chunks), rounds) / len(turn)  # noqa: B023
+        first_us = first_us or us
+        print(
+            f"  {chunk_tokens:>2} tokens a chunk   {us:6.2f} us a token  {us * chunk_tokens:6.2f} us a chunk"
+        )
+    parser_us = _best(lambda: _parse(encoding, turn), rounds) / len(turn)
+    print(f"  the parser alone    {parser_us:6.2f} us a token")
+
+    prompt = validated(
+        CreateResponse, {"model": "gpt-oss-120b", "input": _text(encoding, tokens=2050)}
+    )
+    token_count = len(_render(prompt, encoding))
+    us = _best(lambda: _render(prompt, encoding), rounds)
+    print(f"render, a prompt of {token_count} tokens")
+    print(f"  {us / 1000:.2f} ms, {us / token_count:.2f} us a token")
+
+    verdict = "within" if first_us < TARGET_US else "OVER"
+    print(f"{verdict} the target of {TARGET_US:.0f} us a token ({first_us:.2f})")
+    return 0 if first_us < TARGET_US else 1
+
+
+def _best(work: Callable[[], object], rounds: int) -> float:
+    """CPU microseconds of the fastest of *rounds* runs of *work*."""
+    times = []
+    for _ in range(rounds):
+        began = time.process_time()
+        work()
+        times.append(time.process_time() - began)
+    return min(times) * 1e6
+
+
+def _text(encoding: Encoding, *, tokens: int) -> str:
+    sentence = len(encoding.encode_text(SENTENCE))
+    return SENTENCE * (tokens // sentence)
+
+
+def _turn(encoding: Encoding, *, text_tokens: int) -> list[int]:
+    """Reasoning and an answer, half the tokens each."""
+    text = encoding.encode_text(_text(encoding, tokens=text_tokens // 2))
+    header = encoding.encode_text
+    return [
+        *(CHANNEL, *header("analysis"), MESSAGE, *text, END),
+        *(START, *header("assistant"), CHANNEL, *header("final"), MESSAGE, *text, RETURN),
+    ]
+
+
+def _stream(request: CreateResponse, encoding: Encoding, chunks: Sequence[Sequence[int]]) -> int:
+    """Bytes sent for *chunks*."""
+    stream = ResponseStream(
+        ResponseObject(request, response_id=RESPONSE_ID, created_at=0, model=request.model),
+        OutputMapping.of(request),
+        HarmonyParser(encoding.token_bytes),
+        input_tokens=100,
+    )
+    sse = EventEncoder(RESPONSE_ID, request.model)
+    size = sum(len(sse.encode(event)) for event in stream.start())
+    for chunk in chunks:
+        for event in stream.receive_tokens(chunk):
+            size += len(sse.encode(event))
+    for event in stream.finish(FinishReason.STOP, at=0):
+        size += len(sse.encode(event))
+    return size
+
+
+def _parse(encoding: Encoding, token_ids: Sequence[int]) -> None:
+    parser = HarmonyParser(encoding.token_bytes)
+    for token_id in token_ids:
+        parser.receive((token_id,))
+
+
+def _render(request: CreateResponse, encoding: Encoding) -> list[int]:
+    return encode(render(to_conversation(request, "2026-11-22")), encoding.encode_text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

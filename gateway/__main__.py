@@ -1,0 +1,156 @@
+"""Run the gateway: `python -m gateway`. Settings come from the environment (config.py).
+
+SIGTERM drains: not ready at once, accepting for a while longer so that load
+balancers notice, then no new connections, then the open streams to their end.
+A second SIGTERM, or Ctrl-C twice, ends it at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+import uvloop
+from pydantic import ValidationError
+from starlette.types import ASGIApp
+
+from gateway.app import running_gateway
+from gateway.config import Settings
+from gateway.telemetry.logs import configure_logs
+from wire.vocabulary import VocabularyError
+
+logger = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to us: there are two of them in this process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m gateway",
+        description="An OpenAI-compatible Responses API for gpt-oss-120b on Triton workers.",
+        epilog="Settings are environment variables; docs/configuration.md lists them.",
+    )
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the settings in force, and end"
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = Settings()
+    except ValidationError as exc:
+        print(_explained(exc), file=sys.stderr)
+        return 2
+    if arguments.print_config:
+        print(settings.model_dump_json(indent=2))
+        return 0
+    configure_logs(settings.log_level, sys.stdout)
+    try:
+        with (
+            _listen(settings.host, settings.port, "GATEWAY_PORT") as tenant_socket,
+            _listen(settings.ops_host, settings.ops_port, "GATEWAY_OPS_PORT") as ops_socket,
+        ):
+            uvloop.run(_serve(settings, tenant_socket, ops_socket))
+    except (CannotListen, VocabularyError) as exc:
+        print(f"gateway: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class CannotListen(Exception):
+    """A port cannot be had; the text says which, and why."""
+
+
+def _listen(host: str, port: int, variable: str) -> socket.socket:
+    """A listening socket. Before anything else starts, so that a taken port is told at once."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as exc:
+        reason = "is taken" if exc.errno == errno.EADDRINUSE else f"cannot be had ({exc.strerror})"
+        raise CannotListen(
+            f"port {port} of {host} {reason}; set {variable} to another one"
+        ) from exc
+
+
+async def _serve(
+    settings: Settings, tenant_socket: socket.socket, ops_socket: socket.socket
+) -> None:
+    async with running_gateway(settings) as gateway:
+        tenant = _server(gateway.tenant_api, settings, tls=True)
+        ops = _server(gateway.ops_api, settings, tls=False)
+        stop = _on_signals()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ops.serve, [ops_socket])
+
+            async def drain() -> None:
+                await stop.wait()
+                gateway.drain()
+                logger.info("draining: accepting for %g s more", settings.drain_delay_s)
+                stop.clear()
+                with anyio.move_on_after(settings.drain_delay_s):
+                    await stop.wait()
+                tenant.should_exit = True
+                await stop.wait()
+                tenant.force_exit = True
+
+            tasks.start_soon(drain)
+            await tenant.serve([tenant_socket])
+            logger.info("drained")
+            ops.should_exit = True
+            tasks.cancel_scope.cancel()
+
+
+def _server(app: ASGIApp, settings: Settings, *, tls: bool) -> Server:
+    certificate = settings.tls_certificate_file if tls else None
+    return Server(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            # Proxies keep connections for 60 s or so, and must not find them closed.
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(settings.drain_timeout_s),
+            ssl_certfile=certificate,
+            ssl_keyfile=settings.tls_key_file if tls else None,
+        )
+    )
+
+
+def _on_signals() -> asyncio.Event:
+    """An event that is set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _explained(error: ValidationError) -> str:
+    """One line a wrong setting, naming its environment variable, never its value."""
+    lines = ["gateway: these settings are missing or wrong (docs/configuration.md):"]
+    for detail in error.errors(include_input=False, include_context=False, include_url=False):
+        name = "_".join(str(part) for part in detail["loc"]).upper()
+        variable = name if name in ("", "REDIS_URL") else f"GATEWAY_{name}"
+        lines.append(f"  {variable or 'GATEWAY_TLS_*'}: {detail['msg']}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Composition root: the only file that builds the parts and puts them together.
+
+async with running_gateway(settings) as gateway:
+    gateway.tenant_api, gateway.ops_api     two ASGI applications
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from gateway.asgi.authentication import Authenticator
+from gateway.asgi.body import BodyLimits
+from gateway.asgi.models_endpoint import ModelsEndpoint
+from gateway.asgi.ops_api import ops_api
+from gateway.asgi.responses_endpoint import ResponsesEndpoint, ServedModel
+from gateway.asgi.tenant_api import tenant_api
+from gateway.config import Settings
+from gateway.create_response import ModelSettings, Stations
+from gateway.harmony.encoding import Encoding
+from gateway.iam.secret_hash import Peppers
+from gateway.store.connection import connect
+from gateway.store.directory import Directory
+from gateway.store.errors import StoreUnavailable, store_errors
+from gateway.store.ledger import RedisLedger
+from gateway.store.settlements import Settler
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.upstream import UpstreamTelemetry
+from gateway.tokenizing import PromptTokenizer
+from gateway.upstream.attempt import UpstreamTimeouts
+from gateway.upstream.engine import TritonEngine
+from gateway.upstream.workers import WorkerPool
+from wire.vocabulary import load_ranks
+
+logger = logging.getLogger(__name__)
+
+# Added to a response's longest duration: its lease must outlive it.
+LEASE_MARGIN_S = 30
+FLUSH_DEADLINE_S = 10
+
+
+class Gateway:
+    """The gateway, running."""
+
+    def __init__(
+        self, tenant: ASGIApp, ops: ASGIApp, metrics: Metrics, readiness: Readiness
+    ) -> None:
+        self.tenant_api = tenant
+        self.ops_api = ops
+        self._metrics = metrics
+        self._readiness = readiness
+
+    def drain(self) -> None:
+        """Not ready from now on, so that nobody sends new requests; those that come are served."""
+        self._readiness.draining = True
+        self._metrics.draining.set(1)
+
+
+class Readiness:
+    """Whether this replica should be given requests."""
+
+    def __init__(self, redis: RedisPing, pool: WorkerPool, settler: Settler) -> None:
+        self.draining = False
+        self._redis = redis
+        self._pool = pool
+        self._settler = settler
+
+    async def why_not(self) -> str | None:
+        """In words; None when it is ready."""
+        if self.draining:
+            return "draining"
+        if not self._pool.ready():
+            return "no worker is up"
+        if self._settler.full:
+            return "too many settlements wait for Redis"
+        return await self._redis.why_not()
+
+
+class RedisPing:
+    def __init__(self, url: str) -> None:
+        # A connection of its own: requests may hold all of the others.
+        self.client = connect(url, max_connections=1)
+
+    async def why_not(self) -> str | None:
+        try:
+            with store_errors():
+                await self.client.ping()
+        except StoreUnavailable as exc:
+            return f"Redis: {exc}"
+        return None
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Build the gateway from *settings*, run what runs beside requests, and clean up.
+
+    Neither Redis nor a worker need be there yet; `/readyz` says when they are.
+    Raises VocabularyError if the vocabulary is not the one we speak.
+    """
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, model=settings.model)
+    metrics.set_version(importlib.metadata.version("llm-gateway"))
+
+    redis_url = settings.redis_url.get_secret_value()
+    redis = connect(redis_url)
+    ping = RedisPing(redis_url)
+    ledger = RedisLedger(
+        redis,
+        lease_ms=int((settings.max_duration_s + LEASE_MARGIN_S) * 1000),
+        observe=metrics.store_operation,
+    )
+    settler = Settler(
+        ledger,
+        on_pending=metrics.settlements_pending.set,
+        on_dropped=metrics.settlements_lost.inc,
+    )
+    peppers = Peppers.parse(settings.key_peppers.get_secret_value())
+    authenticator = Authenticator(Directory(redis, peppers))
+
+    pool = WorkerPool(settings.workers, model_name=settings.model)
+    metrics.watch_workers(pool)
+    timeouts = UpstreamTimeouts(
+        first_token_s=settings.first_token_timeout_s, idle_s=settings.idle_timeout_s
+    )
+    engine = TritonEngine(
+        pool, timeouts, model_name=settings.model, observer=UpstreamTelemetry(metrics)
+    )
+    stations = Stations(
+        model=ModelSettings(
+            name=settings.model,
+            context_tokens=settings.context_tokens,
+            default_max_output_tokens=settings.default_max_output_tokens,
+            max_duration_s=settings.max_duration_s,
+            current_date=settings.current_date,
+        ),
+        tokenizer=PromptTokenizer(Encoding(load_ranks())),
+        ledger=ledger,
+        settler=settler,
+        engine=engine,
+    )
+    served = ServedModel(settings.model, settings.model_aliases, settings.max_output_tokens)
+    tenant = tenant_api(
+        ResponsesEndpoint(
+            authenticator,
+            stations,
+            served,
+            BodyLimits(settings.max_body_bytes, settings.body_timeout_s),
+            keep_alive_s=settings.keep_alive_s,
+        ),
+        ModelsEndpoint(authenticator, served, created=int(time.time())),
+        metrics,
+    )
+    readiness = Readiness(ping, pool, settler)
+    ops = ops_api(registry, readiness.why_not)
+
+    async with redis, ping.client, pool, anyio.create_task_group() as tasks:
+        tasks.start_soon(pool.run)
+        tasks.start_soon(settler.run)
+        yield Gateway(tenant, ops, metrics, readiness)
+        tasks.cancel_scope.cancel()
+        left = await settler.flush(FLUSH_DEADLINE_S)
+        if left:
+            logger.error("%d settlements could not be written to Redis", left)

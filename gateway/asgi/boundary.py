@@ -1,0 +1,69 @@
+"""The outermost layer: every request gets an id, a log line, and an answer.
+
+An exception that reaches this layer is a bug of ours. The tenant gets a 500
+that says nothing of it, the log gets all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.asgi.answers import error_answer
+from gateway.responses.errors import internal_error
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.request import RequestTelemetry
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+class RequestBoundary:
+    """Plain ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        telemetry = RequestTelemetry(
+            self._metrics, request_id=_request_id(scope), method=scope["method"]
+        )
+        scope.setdefault("state", {})["telemetry"] = telemetry
+        status: int | None = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = telemetry.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("request %s failed", telemetry.request_id)
+            telemetry.error_code = "internal_error"
+            if status is None:
+                await error_answer(internal_error())(scope, receive, send_with_id)
+        finally:
+            telemetry.close(status)
+
+
+def telemetry_of(scope: Scope) -> RequestTelemetry:
+    telemetry: RequestTelemetry = scope["state"]["telemetry"]
+    return telemetry
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own id if it sends a harmless one, so that both sides can find it."""
+    sent = Headers(scope=scope).get("x-request-id", "")
+    return sent if _REQUEST_ID.fullmatch(sent) else f"req_{uuid.uuid4().hex}"

@@ -1,0 +1,43 @@
+"""Work for a client that may leave."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Never
+
+import anyio
+from starlette.types import Receive
+
+
+async def while_connected(
+    receive: Receive,
+    work: Callable[[], Awaitable[None]],
+    *beside: Callable[[], Coroutine[Any, Any, Never]],
+) -> bool:
+    """Do *work*, and *beside* it what never ends by itself, until the client leaves.
+
+    Returns whether the work was done; it is cancelled when the client leaves.
+    The body of the request must have been read. Raises what *work* raises.
+    """
+    done = False
+    failure: Exception | None = None
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        for other in beside:
+            tasks.start_soon(other)
+        try:
+            await work()
+            done = True
+        # Raised outside the group, which would wrap it.
+        except Exception as exc:  # noqa: BLE001
+            failure = exc
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return done

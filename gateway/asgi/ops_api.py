@@ -1,0 +1,44 @@
+"""The application that operators and Kubernetes reach: probes and metrics, on a port of its own.
+
+/healthz   200 while the process can answer at all; else it should be restarted
+/readyz    200 while it can serve: not draining, Redis answers, a worker is up
+/metrics   for Prometheus; also while draining
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+# What keeps the gateway from serving, in words; None when nothing does.
+ReadinessCheck = Callable[[], Awaitable[str | None]]
+
+
+def ops_api(registry: CollectorRegistry, why_not_ready: ReadinessCheck) -> ASGIApp:
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        reason = await why_not_ready()
+        if reason is None:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse(f"not ready: {reason}\n", status_code=503)
+
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+        ]
+    )

@@ -1,0 +1,96 @@
+"""The two ways an answer reaches its client: event by event, or whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Never
+
+import anyio
+from starlette.types import Send
+
+from gateway.asgi.answers import json_answer
+from gateway.quota.headers import rate_limit_headers
+from gateway.quota.reservation import Reservation
+from gateway.responses import sse
+from gateway.responses.errors import ApiError
+from gateway.responses.events import Event, Json, ResponseCompleted, ResponseIncomplete
+
+
+class StreamReply:
+    """Server-sent events. Each event is one write: see `EventEncoder.encode`."""
+
+    def __init__(self, send: Send, encoder: sse.EventEncoder) -> None:
+        self._send = send
+        self._encoder = encoder
+        self._last_sent_at = time.monotonic()
+        self._started = False
+
+    async def start(self, reservation: Reservation) -> None:
+        headers = {
+            "content-type": "text/event-stream",
+            "cache-control": "no-cache",
+            # nginx would gather events into buffers.
+            "x-accel-buffering": "no",
+            **rate_limit_headers(reservation.rate_limits),
+        }
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            }
+        )
+        self._started = True
+
+    async def send(self, events: Sequence[Event]) -> None:
+        for event in events:
+            await self._write(self._encoder.encode(event))
+
+    async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
+        await self.send(events)
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": sse.DONE, "more_body": False})
+
+    async def keep_alive(self, interval_s: float) -> Never:
+        """Write a comment whenever nothing was written for *interval_s*. Ends by cancellation.
+
+        Proxies close connections on which nothing moves.
+        """
+        while True:
+            silent_s = time.monotonic() - self._last_sent_at
+            if self._started and silent_s >= interval_s:
+                await self._write(sse.KEEP_ALIVE)
+                silent_s = 0
+            await anyio.sleep(max(interval_s - silent_s, 0.01))
+
+    async def _write(self, data: bytes) -> None:
+        self._last_sent_at = time.monotonic()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+class WholeReply:
+    """One JSON object, when the response has ended. A failure is an HTTP error."""
+
+    def __init__(self) -> None:
+        self._headers: dict[str, str] = {}
+        self._response: Json | None = None
+
+    async def start(self, reservation: Reservation) -> None:
+        self._headers = rate_limit_headers(reservation.rate_limits)
+
+    async def send(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, ResponseCompleted | ResponseIncomplete):
+                self._response = event.response
+
+    async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
+        error.headers.update(self._headers)
+        raise error
+
+    async def end(self, send: Send) -> None:
+        assert self._response is not None, "the response ended without its last event"
+        answer = json_answer(self._response, headers=self._headers)
+        await send({"type": "http.response.start", "status": 200, "headers": answer.raw_headers})
+        await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,111 @@
+"""POST /v1/responses: stations 1 to 3, then `create_response` does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Never
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from gateway.asgi.authentication import Authenticator
+from gateway.asgi.body import BodyLimits, read_json_body
+from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.disconnect import while_connected
+from gateway.asgi.replies import StreamReply, WholeReply
+from gateway.asgi.response_id import new_response_id
+from gateway.create_response import Stations, create_response
+from gateway.responses import errors
+from gateway.responses.json_body import parse_json_object
+from gateway.responses.request import CreateResponse
+from gateway.responses.sse import EventEncoder
+from gateway.responses.unserved import refuse_what_is_not_served
+from gateway.responses.validation import validated
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """The model as clients name it."""
+
+    name: str
+    aliases: Collection[str]
+    max_output_tokens: int
+
+
+class ResponsesEndpoint:
+    """An ASGI application: it needs `receive` to see a client leave."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        stations: Stations,
+        model: ServedModel,
+        body_limits: BodyLimits,
+        *,
+        keep_alive_s: float,
+    ) -> None:
+        self._authenticator = authenticator
+        self._stations = stations
+        self._model = model
+        self._body_limits = body_limits
+        self._keep_alive_s = keep_alive_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = Request(scope, receive)
+        telemetry = telemetry_of(scope)
+        telemetry.route = "responses"
+
+        # 2 authenticate, before a byte of the body is read.
+        caller = await self._authenticator.caller_of(http)
+        telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
+
+        # 1 accept
+        try:
+            body = await read_json_body(http, self._body_limits)
+        except ClientDisconnect:
+            return
+
+        # 3 validate
+        request = validated(CreateResponse, parse_json_object(body))
+        telemetry.streamed = request.stream
+        self._check_model(request)
+        refuse_what_is_not_served(request)
+
+        response_id = telemetry.response_id = new_response_id()
+
+        # 4 to 8
+        if request.stream:
+            stream = StreamReply(send, EventEncoder(response_id, self._model.name))
+
+            async def work() -> None:
+                await create_response(
+                    request, caller, response_id, stream, telemetry, self._stations
+                )
+                await stream.end()
+
+            async def keep_alive() -> Never:
+                await stream.keep_alive(self._keep_alive_s)
+
+            await while_connected(receive, work, keep_alive)
+        else:
+            whole = WholeReply()
+
+            async def work() -> None:
+                await create_response(
+                    request, caller, response_id, whole, telemetry, self._stations
+                )
+                await whole.end(send)
+
+            await while_connected(receive, work)
+
+    def _check_model(self, request: CreateResponse) -> None:
+        model = self._model
+        if request.model != model.name and request.model not in model.aliases:
+            raise errors.model_not_found(request.model, model.name)
+        if (request.max_output_tokens or 0) > model.max_output_tokens:
+            raise errors.invalid_request(
+                f"Invalid 'max_output_tokens': expected a value <= {model.max_output_tokens}.",
+                code="integer_above_max_value",
+                param="max_output_tokens",
+            )

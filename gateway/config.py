@@ -1,0 +1,103 @@
+"""The gateway's settings: environment variables, each with its unit and default.
+
+`python -m gateway --print-config` shows them; `docs/configuration.md` lists them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.iam.secret_hash import Peppers
+
+Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Read from the environment, prefix GATEWAY_ (REDIS_URL has none)."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="ignore", frozen=True)
+
+    # Where it listens. The operators' port serves probes and metrics; tenants
+    # must not reach it.
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    ops_host: str = "127.0.0.1"
+    ops_port: Port = 9100
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+
+    # Its neighbours.
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL"
+    )
+    workers: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
+    # `1:<hex>,2:<hex>`: what API keys are hashed with, 32 random bytes or more each.
+    key_peppers: SecretStr
+
+    # The model.
+    model: str = "gpt-oss-120b"
+    model_aliases: Annotated[tuple[str, ...], NoDecode] = ("openai/gpt-oss-120b",)
+    context_tokens: Annotated[int, Field(ge=1024)] = 131_072
+    max_output_tokens: Annotated[int, Field(ge=1)] = 131_072
+    default_max_output_tokens: Annotated[int, Field(ge=1)] = 32_768
+    # YYYY-MM-DD that the model is told; today (UTC) when it is not set.
+    current_date: str | None = None
+
+    # Limits of one request.
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    body_timeout_s: Seconds = 30.0
+    first_token_timeout_s: Seconds = 60.0
+    # A worker sends a heartbeat every 5 s; longer silence means it is dead.
+    idle_timeout_s: Seconds = 15.0
+    max_duration_s: Seconds = 1800.0
+    # A comment is sent to a client after so long without an event.
+    keep_alive_s: Seconds = 15.0
+
+    # How it stops: not ready at once, accepting for drain_delay_s, then at most
+    # drain_timeout_s for the streams that are open.
+    drain_delay_s: Annotated[float, Field(ge=0)] = 5.0
+    drain_timeout_s: Seconds = 600.0
+
+    log_level: str = "INFO"
+
+    @field_validator("workers", "model_aliases", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _workers_have_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for worker in value:
+            host, _, port = worker.rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"{worker!r} is not host:port")
+        if not value:
+            raise ValueError("at least one host:port is needed")
+        return value
+
+    @field_validator("key_peppers")
+    @classmethod
+    def _peppers_parse(cls, value: SecretStr) -> SecretStr:
+        Peppers.parse(value.get_secret_value())
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("use DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Settings:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("TLS needs both a certificate file and a key file")
+        return self

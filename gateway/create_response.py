@@ -1,0 +1,305 @@
+"""One request for a response, from a valid body to its last event.
+
+Read this file first: it is the whole of what the gateway does, station by
+station. The stations it does not do itself -- accept, authenticate, validate --
+have already happened when we get here (`asgi/responses_endpoint.py`).
+
+    4 render -> 5 reserve -> 6 generate -> 7 translate -> 8 settle
+
+Events are pushed with `await reply.send(event)`, not yielded: a client that
+goes away cancels this task, and the `finally` below runs at once, in this task.
+An async generator would leave that moment to the garbage collector. Settling is
+shielded, because an await in a cancelled scope is itself cancelled: that is how
+tokens of aborted streams go unbilled elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, Protocol, assert_never
+
+import anyio
+
+from gateway.generation import Chunk, FinishReason, Generation, Sampling, UpstreamError
+from gateway.harmony.conversation import Conversation
+from gateway.harmony.parser import HarmonyParser
+from gateway.quota.estimate import output_tokens_to_reserve
+from gateway.quota.reservation import Refused, Reservation, Stale
+from gateway.quota.usage import Usage
+from gateway.responses import errors
+from gateway.responses.errors import ApiError
+from gateway.responses.events import Event
+from gateway.responses.failures import quota_exceeded, upstream_error
+from gateway.responses.output_mapping import OutputMapping
+from gateway.responses.prompt import to_conversation
+from gateway.responses.request import CreateResponse
+from gateway.responses.response import ResponseObject
+from gateway.responses.stream import ResponseStream, State
+from wire.vocabulary import CALL, ENDOFTEXT, RETURN
+
+# Long enough for a Redis failover to be noticed, short enough for a pod to stop.
+SETTLE_DEADLINE_S = 5
+
+# How often one request follows changes of its project's configuration.
+MAX_RELOADS = 2
+
+# <|endoftext|> is not among harmony's own stop tokens, but gpt-oss emits it.
+STOP_TOKEN_IDS = (RETURN, CALL, ENDOFTEXT)
+
+Outcome = Literal["completed", "incomplete", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and for which project: the answer of station 2."""
+
+    kid: str
+    project_id: str
+    config_version: int  # of the project, when the caller was authenticated
+    # The same caller as it is now. Raises ApiError if it may no longer ask.
+    refreshed: Callable[[], Awaitable[Caller]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What this deployment serves, and how much of it."""
+
+    name: str
+    context_tokens: int
+    default_max_output_tokens: int
+    max_duration_s: float
+    current_date: str | None = None  # YYYY-MM-DD; None = today, UTC
+
+
+class Tokenizer(Protocol):
+    async def render(self, conversation: Conversation) -> Sequence[int]: ...
+
+    @property
+    def token_bytes(self) -> Callable[[int], bytes]: ...
+
+
+class Ledger(Protocol):
+    async def reserve(
+        self,
+        *,
+        lease_id: str,
+        project_id: str,
+        config_version: int,
+        kid: str,
+        input_tokens: int,
+        output_tokens: int,
+    ) -> Reservation | Refused | Stale: ...
+
+
+class Settler(Protocol):
+    """Charges a response exactly once, now or later; raises nothing."""
+
+    async def settle(
+        self, reservation: Reservation, usage: Usage, *, model: str, status: str
+    ) -> None: ...
+
+
+class Engine(Protocol):
+    def generate(
+        self, generation: Generation
+    ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]: ...
+
+
+class Reply(Protocol):
+    """Where the answer goes: a stream of events, or one JSON object."""
+
+    async def start(self, reservation: Reservation) -> None: ...
+
+    async def send(self, events: Sequence[Event]) -> None: ...
+
+    async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
+        """The response has failed; *events* are its last. May raise *error* instead."""
+
+
+class Observer(Protocol):
+    """Who watches one request pass its stations."""
+
+    def rendered(self, input_tokens: int) -> None: ...
+
+    def admitted(self) -> None: ...
+
+    def received(self, chunk: Chunk) -> None: ...
+
+    def ended(self, outcome: Outcome, usage: Usage) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stations:
+    """What the stations work with; built once, in `app.py`."""
+
+    model: ModelSettings
+    tokenizer: Tokenizer
+    ledger: Ledger
+    settler: Settler
+    engine: Engine
+
+
+async def create_response(
+    request: CreateResponse,
+    caller: Caller,
+    response_id: str,
+    reply: Reply,
+    observer: Observer,
+    stations: Stations,
+) -> None:
+    """Answer *request* through *reply*; charge what was generated, however it ends.
+
+    Raises:
+        ApiError: before `reply.start`: nothing has been sent, nothing is
+            charged. Afterwards a failure is told through `reply.fail`.
+        StoreUnavailable: as the ledger does; nothing has been sent.
+    """
+    model = stations.model
+
+    # 4 render: the exact size of the input is known before a GPU sees it.
+    today = model.current_date or datetime.now(UTC).strftime("%Y-%m-%d")
+    prompt = await stations.tokenizer.render(to_conversation(request, today))
+    room = model.context_tokens - len(prompt)
+    if room < 1:
+        raise errors.context_length_exceeded(len(prompt), model.context_tokens)
+    max_output_tokens = min(request.max_output_tokens or model.default_max_output_tokens, room)
+    observer.rendered(len(prompt))
+
+    # 5 reserve
+    reservation = await _reserve(
+        caller,
+        response_id,
+        input_tokens=len(prompt),
+        output_tokens=output_tokens_to_reserve(
+            None if request.max_output_tokens is None else max_output_tokens,
+            default_max_output_tokens=max_output_tokens,
+        ),
+        stations=stations,
+    )
+    stream = ResponseStream(
+        ResponseObject(
+            request, response_id=response_id, created_at=int(time.time()), model=model.name
+        ),
+        OutputMapping.of(request),
+        HarmonyParser(stations.tokenizer.token_bytes),
+        input_tokens=len(prompt),
+    )
+    outcome: Outcome = "cancelled"  # unless we get to know better
+    try:
+        observer.admitted()
+        generation = Generation(
+            request_id=response_id,
+            prompt=prompt,
+            max_output_tokens=max_output_tokens,
+            sampling=_sampling(request),
+            stop_token_ids=STOP_TOKEN_IDS,
+            cache_salt=_cache_salt(caller.project_id),
+            deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
+        )
+        outcome = await _generate(generation, stream, reservation, reply, observer, stations.engine)
+    except Exception:
+        outcome = "failed"
+        raise
+    finally:
+        # 8 settle
+        if stream.state is State.STREAMING:
+            stream.abandon()
+        usage = _charged(stream.usage, outcome)
+        observer.ended(outcome, usage)
+        with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
+            await stations.settler.settle(reservation, usage, model=model.name, status=outcome)
+
+
+async def _reserve(
+    caller: Caller,
+    response_id: str,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    stations: Stations,
+) -> Reservation:
+    """Raises ApiError when a quota refuses, or the caller may no longer ask."""
+    for _ in range(MAX_RELOADS + 1):
+        answer = await stations.ledger.reserve(
+            lease_id=response_id,
+            project_id=caller.project_id,
+            config_version=caller.config_version,
+            kid=caller.kid,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+        )
+        match answer:
+            case Reservation():
+                return answer
+            case Refused():
+                raise quota_exceeded(answer)
+            case Stale():
+                # Something of the project has changed since the caller was
+                # authenticated: a limit perhaps, or its key was revoked.
+                caller = await caller.refreshed()
+            case _:
+                assert_never(answer)
+    raise errors.store_unavailable()  # somebody changes the project all the time
+
+
+async def _generate(
+    generation: Generation,
+    stream: ResponseStream,
+    reservation: Reservation,
+    reply: Reply,
+    observer: Observer,
+    engine: Engine,
+) -> Outcome:
+    """Stations 6 and 7. Raises ApiError when nothing has been sent yet."""
+    try:
+        async with engine.generate(generation) as chunks:
+            await reply.start(reservation)
+            # At once, before the engine answers: the client learns the id.
+            await reply.send(stream.start())
+            async for chunk in chunks:
+                observer.received(chunk)
+                if chunk.cached_tokens is not None:
+                    stream.cached_tokens = chunk.cached_tokens
+                if events := stream.receive_tokens(chunk.token_ids):
+                    await reply.send(events)
+                if chunk.finish_reason is not None:
+                    await reply.send(stream.finish(chunk.finish_reason, at=int(time.time())))
+                    return _outcome_of(chunk.finish_reason)
+        raise AssertionError("the engine's chunks ended without a finish reason")
+    except UpstreamError as exc:
+        error = upstream_error(exc)
+        if stream.state is State.CREATED:
+            raise error from exc
+        await reply.fail(error, stream.fail(error))
+        return "failed"
+
+
+def _outcome_of(reason: FinishReason) -> Outcome:
+    return "completed" if reason is FinishReason.STOP else "incomplete"
+
+
+def _charged(usage: Usage, outcome: Outcome) -> Usage:
+    """A response that did not get to its first token costs nothing."""
+    if usage.output_tokens == 0 and outcome in ("failed", "cancelled"):
+        return Usage(input_tokens=0, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
+    return usage
+
+
+def _sampling(request: CreateResponse) -> Sampling:
+    return Sampling(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        seed=request.seed,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+    )
+
+
+def _cache_salt(project_id: str) -> str:
+    """Keeps the prefix caches of projects apart; workers do not learn who they are."""
+    return hashlib.blake2b(project_id.encode(), digest_size=16, person=b"cache salt").hexdigest()

@@ -1,0 +1,225 @@
+"""What a tenant is told when a request cannot be served.
+
+An `ApiError` is the whole answer: HTTP status, and the four fields of the body.
+The messages are sentences that say what to do; they never quote a key, and
+never an inner error. `docs/errors.md` lists every code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class ApiError(Exception):
+    """One answer of the API's error table (docs/errors.md)."""
+
+    def __init__(
+        self,
+        status: int,
+        type: str,
+        code: str | None,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, object]:
+        """The JSON body: always all four keys."""
+        return {"error": self.fields()}
+
+    def fields(self) -> dict[str, object]:
+        return {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+
+
+def invalid_request(message: str, *, code: str, param: str | None = None) -> ApiError:
+    """400: the request is wrong, and will be wrong again."""
+    return ApiError(400, "invalid_request_error", code, message, param=param)
+
+
+def not_supported(what: str, *, param: str, code: str = "unsupported_parameter") -> ApiError:
+    return invalid_request(f"{what} is not supported.", code=code, param=param)
+
+
+def context_length_exceeded(input_tokens: int, context_tokens: int) -> ApiError:
+    return invalid_request(
+        f"This model's context holds {context_tokens} tokens, and your input takes {input_tokens}"
+        " of them, which leaves no room for an answer. Shorten the input.",
+        code="context_length_exceeded",
+        param="input",
+    )
+
+
+def missing_key() -> ApiError:
+    return _unauthenticated(
+        "You did not provide an API key. Send it in the Authorization header:"
+        " 'Authorization: Bearer YOUR_KEY'."
+    )
+
+
+def invalid_key() -> ApiError:
+    # One sentence for unknown, revoked, expired and mistyped keys: which of
+    # them it is would help somebody who guesses.
+    return _unauthenticated(
+        "Incorrect API key provided. It may be mistyped, expired or revoked;"
+        " ask an administrator of your project for a new one."
+    )
+
+
+def _unauthenticated(message: str) -> ApiError:
+    return ApiError(
+        401,
+        "authentication_error",
+        "invalid_api_key",
+        message,
+        headers={"www-authenticate": 'Bearer realm="llm-gateway"'},
+    )
+
+
+def project_forbidden() -> ApiError:
+    # The same answer, byte for byte, for a project that does not exist:
+    # otherwise a key could be used to find out which projects there are.
+    return ApiError(
+        403,
+        "permission_error",
+        "project_forbidden",
+        "Your API key may not use this project, or the project does not exist."
+        " Leave the project out of the path to use your key's default project.",
+    )
+
+
+def not_found() -> ApiError:
+    return ApiError(
+        404,
+        "invalid_request_error",
+        "not_found",
+        "There is nothing at this path. Responses are created with POST /v1/responses;"
+        " they are not stored, so they can be neither fetched nor deleted.",
+    )
+
+
+def model_not_found(model: str, available: str) -> ApiError:
+    return ApiError(
+        404,
+        "invalid_request_error",
+        "model_not_found",
+        f"The model '{_shortened(model)}' does not exist. Use '{available}'.",
+        param="model",
+    )
+
+
+def method_not_allowed(allowed: str) -> ApiError:
+    return ApiError(
+        405,
+        "invalid_request_error",
+        "method_not_allowed",
+        f"This path does not take that method. Use {allowed}.",
+        headers={"allow": allowed},
+    )
+
+
+def body_timeout() -> ApiError:
+    return ApiError(
+        408,
+        "invalid_request_error",
+        "request_timeout",
+        "The body of the request did not arrive in time. Send it again.",
+    )
+
+
+def body_too_large(limit_bytes: int) -> ApiError:
+    return ApiError(
+        413,
+        "invalid_request_error",
+        "request_too_large",
+        f"The body of the request is larger than {limit_bytes} bytes. Send less input.",
+    )
+
+
+def unsupported_media_type(message: str) -> ApiError:
+    return ApiError(415, "invalid_request_error", "unsupported_media_type", message)
+
+
+def internal_error() -> ApiError:
+    return ApiError(
+        500,
+        "server_error",
+        "internal_error",
+        "The gateway failed to serve this request. Try again;"
+        " if it persists, report the x-request-id of this answer.",
+    )
+
+
+def engine_failed() -> ApiError:
+    return ApiError(
+        500,
+        "server_error",
+        "model_error",
+        "The model failed while it answered. Try again.",
+    )
+
+
+def engine_timeout() -> ApiError:
+    return ApiError(
+        504,
+        "server_error",
+        "timeout",
+        "The model did not answer in time. Try again, with less input or fewer output tokens.",
+    )
+
+
+def no_worker(retry_after_s: int = 5) -> ApiError:
+    return ApiError(
+        503,
+        "server_error",
+        "engine_overloaded",
+        f"No worker can take this request now. Try again in {retry_after_s}s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
+def overloaded(retry_after_s: int = 1) -> ApiError:
+    # 429 rather than 503: Codex turns one 503 into 30 requests, one 429 into 6.
+    return ApiError(
+        429,
+        "rate_limit_error",
+        "engine_overloaded",
+        f"The model has more work than it can take now. Please try again in {retry_after_s}s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
+def store_unavailable(retry_after_s: int = 1) -> ApiError:
+    return ApiError(
+        503,
+        "server_error",
+        "store_unavailable",
+        f"Your quota cannot be checked right now. Try again in {retry_after_s}s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
+def draining() -> ApiError:
+    return ApiError(
+        503,
+        "server_error",
+        "draining",
+        "This replica is about to stop. Try again at once.",
+        headers={"retry-after": "1", "connection": "close"},
+    )
+
+
+def _shortened(text: str, limit: int = 80) -> str:
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -1,0 +1,162 @@
+"""The items of a request's input: what a client may put into the conversation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Never
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from gateway.responses.validation import ApiModel, refuse
+
+MAX_INPUT_CHARS = 10_485_760
+MAX_CALL_ID_CHARS = 64
+
+Text = Annotated[str, Field(max_length=MAX_INPUT_CHARS)]
+
+
+class TextPart(ApiModel):
+    """A piece of text. Output parts come back as input, so all their types are known."""
+
+    type: Literal["input_text", "output_text", "text", "summary_text", "reasoning_text"]
+    text: Text
+
+
+class RefusalPart(ApiModel):
+    type: Literal["refusal"]
+    refusal: Text
+
+
+def _tag_of_part(part: Any) -> str:
+    type_ = part.get("type") if isinstance(part, dict) else None
+    if type_ == "refusal":
+        return "=refusal"
+    if type_ in ("input_image", "input_file", "input_audio", "input_video", "image_url"):
+        return "=other_media"
+    return "=text"
+
+
+ContentPart = Annotated[
+    Annotated[TextPart, Tag("=text")]
+    | Annotated[RefusalPart, Tag("=refusal")]
+    | Annotated[
+        Never,
+        refuse(
+            "unsupported_content_type",
+            "This model reads text only: content of type '{type}' is not supported.",
+        ),
+        Tag("=other_media"),
+    ],
+    Discriminator(_tag_of_part),
+]
+
+
+def _tag_of_content(content: Any) -> str:
+    return "=parts" if isinstance(content, list) else "=string"
+
+
+Content = Annotated[
+    Annotated[Text, Tag("=string")] | Annotated[list[ContentPart], Tag("=parts")],
+    Discriminator(_tag_of_content),
+]
+
+
+class MessageItem(ApiModel):
+    type: Literal["message"] = "message"
+    role: Literal["user", "system", "developer", "assistant"]
+    content: Content
+    phase: Literal["commentary", "final_answer"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _string_is_from_the_user(cls, data: Any) -> Any:
+        # The spec lets an array of inputs hold plain strings.
+        return {"role": "user", "content": data} if isinstance(data, str) else data
+
+
+class ReasoningItem(ApiModel):
+    """What the model thought in an earlier response."""
+
+    type: Literal["reasoning"]
+    content: list[TextPart] = []
+    encrypted_content: str | None = None
+
+
+class FunctionCallItem(ApiModel):
+    """A call that the model made in an earlier response."""
+
+    type: Literal["function_call"]
+    call_id: Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_CHARS)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+    arguments: Text
+
+
+class FunctionCallOutputItem(ApiModel):
+    """What the client's function returned for a call."""
+
+    type: Literal["function_call_output"]
+    call_id: Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_CHARS)]
+    output: Content
+
+
+class ItemReference(ApiModel):
+    """Names an item instead of sending it; nothing is stored here to look it up in."""
+
+    type: Literal["item_reference"] = "item_reference"
+    id: str
+
+
+_TAGS = {
+    "message": "=message",
+    "reasoning": "=reasoning",
+    "function_call": "=function_call",
+    "function_call_output": "=function_call_output",
+    "item_reference": "=item_reference",
+}
+
+
+def _tag_of_item(item: Any) -> str:
+    if not isinstance(item, dict):
+        return "=message"  # whose model says that an object is expected
+    type_ = item.get("type")
+    if type_ is None:
+        # Clients leave the type of messages out; "id" alone is a reference.
+        return "=item_reference" if "role" not in item and "id" in item else "=message"
+    return _TAGS.get(type_, "=unsupported") if isinstance(type_, str) else "=unsupported"
+
+
+InputItem = Annotated[
+    Annotated[MessageItem, Tag("=message")]
+    | Annotated[ReasoningItem, Tag("=reasoning")]
+    | Annotated[FunctionCallItem, Tag("=function_call")]
+    | Annotated[FunctionCallOutputItem, Tag("=function_call_output")]
+    | Annotated[ItemReference, Tag("=item_reference")]
+    | Annotated[
+        Never,
+        refuse(
+            "unsupported_item",
+            "Items of type '{type}' are not supported. Supported are messages, reasoning,"
+            " function_call and function_call_output.",
+            field="type",
+        ),
+        Tag("=unsupported"),
+    ],
+    Discriminator(_tag_of_item),
+]
+
+
+def _tag_of_input(value: Any) -> str:
+    return "=items" if isinstance(value, list) else "=string"
+
+
+Input = Annotated[
+    Annotated[Text, Tag("=string")]
+    | Annotated[list[InputItem], Field(min_length=1), Tag("=items")],
+    Discriminator(_tag_of_input),
+]
+
+
+def text_of(content: str | list[TextPart | RefusalPart]) -> str:
+    """The text of a content, its parts joined without a separator."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.text if isinstance(part, TextPart) else part.refusal for part in content)

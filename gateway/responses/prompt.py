@@ -1,0 +1,147 @@
+"""From a request to the conversation that harmony renders.
+
+gpt-oss knows three voices for what the API calls items: the developer's (all
+system and developer messages; harmony's own system message is ours), the
+user's, and the assistant's, whose reasoning, calls and answers lie on channels
+of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from gateway.harmony.conversation import (
+    AssistantMessage,
+    Conversation,
+    DeveloperMessage,
+    Reasoning,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+    ToolOutput,
+    Turn,
+    UserMessage,
+)
+from gateway.responses.errors import ApiError, invalid_request
+from gateway.responses.items import (
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    ItemReference,
+    MessageItem,
+    ReasoningItem,
+    text_of,
+)
+from gateway.responses.request import CreateResponse, TextFormat
+
+Item = MessageItem | ReasoningItem | FunctionCallItem | FunctionCallOutputItem | ItemReference
+
+# Ids of items that may be referred to although nothing is stored: the model
+# does without old reasoning and preambles. The AI SDK's tool loop sends both.
+_DISPENSABLE = ("rs_", "msg_pre_")
+
+
+def to_conversation(request: CreateResponse, current_date: str) -> Conversation:
+    """The conversation of *request*. *current_date* is YYYY-MM-DD, UTC.
+
+    Raises:
+        ApiError: a tool output without its call, or a reference to an item.
+    """
+    items = _items(request)
+    leading, rest = _split_leading_instructions(items)
+    instructions = [request.instructions] if request.instructions else []
+    instructions += [text_of(item.content) for item in leading]
+    return Conversation(
+        current_date=current_date,
+        effort=request.reasoning.effective_effort,
+        instructions="\n\n".join(instructions) or None,
+        tools=() if request.tool_choice == "none" else _tools(request),
+        response_format=_response_format(request.text.format),
+        turns=_turns(rest, first_index=len(leading)),
+    )
+
+
+def _items(request: CreateResponse) -> Sequence[Item]:
+    if isinstance(request.input, str):
+        return (MessageItem(role="user", content=request.input),)
+    return request.input
+
+
+def _split_leading_instructions(
+    items: Sequence[Item],
+) -> tuple[list[MessageItem], Sequence[Item]]:
+    """System and developer messages at the start join the instructions."""
+    leading: list[MessageItem] = []
+    for item in items:
+        if not (isinstance(item, MessageItem) and item.role in ("system", "developer")):
+            break
+        leading.append(item)
+    return leading, items[len(leading) :]
+
+
+def _turns(items: Sequence[Item], *, first_index: int) -> list[Turn]:
+    turns: list[Turn] = []
+    function_names: dict[str, str] = {}  # by call id
+    for index, item in enumerate(items, first_index):
+        match item:
+            case MessageItem():
+                turns.append(_message(item))
+            case ReasoningItem():
+                if text := "\n".join(part.text for part in item.content):
+                    turns.append(Reasoning(text))
+            case FunctionCallItem():
+                function_names[item.call_id] = item.name
+                turns.append(ToolCall(item.name, item.arguments))
+            case FunctionCallOutputItem():
+                if (name := function_names.get(item.call_id)) is None:
+                    raise invalid_request(
+                        "No tool call found for function call output with call_id"
+                        f" {item.call_id}. Send the function_call item before it.",
+                        code="invalid_value",
+                        param=f"input[{index}].call_id",
+                    )
+                turns.append(ToolOutput(name, text_of(item.output)))
+            case ItemReference():
+                if not item.id.startswith(_DISPENSABLE):
+                    raise _item_not_found(item.id, index)
+            case _:
+                assert_never(item)
+    return turns
+
+
+def _message(item: MessageItem) -> Turn:
+    text = text_of(item.content)
+    match item.role:
+        case "user":
+            return UserMessage(text)
+        case "assistant":
+            return AssistantMessage(text, commentary=item.phase == "commentary")
+        case "system" | "developer":
+            return DeveloperMessage(text)
+
+
+def _tools(request: CreateResponse) -> tuple[Tool, ...]:
+    return tuple(Tool(tool.name, tool.description or "", tool.parameters) for tool in request.tools)
+
+
+def _response_format(format_: TextFormat) -> ResponseFormat | None:
+    match format_.type:
+        case "text":
+            return None
+        case "json_object":
+            return ResponseFormat("json_object", None, {"type": "object"})
+        case "json_schema":
+            assert format_.name is not None
+            assert format_.json_schema is not None
+            return ResponseFormat(format_.name, format_.description, format_.json_schema)
+
+
+def _item_not_found(item_id: str, index: int) -> ApiError:
+    return ApiError(
+        404,
+        "invalid_request_error",
+        "item_not_found",
+        f"Item '{item_id[:80]}' not found. Items are not persisted: send the item itself"
+        " instead of a reference.",
+        param=f"input[{index}].id",
+    )

@@ -1,0 +1,229 @@
+"""The body of POST /v1/responses: every field, its range and its default.
+
+Field by field this follows the spec of the API; where OpenAI's clients send
+more than the spec names, it is accepted, ignored or refused by name. Unknown
+fields are ignored: Codex, for one, sends fields of its own.
+
+What is valid but cannot be served yet is refused by `unserved.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from gateway.harmony.conversation import Effort
+from gateway.responses.items import Input
+from gateway.responses.tools import MAX_TOOLS, AllowedTools, NamedFunction, Tool, ToolChoice
+from gateway.responses.validation import ApiModel, refused
+
+MAX_METADATA_PAIRS = 16
+MAX_METADATA_KEY_CHARS = 64
+MAX_METADATA_VALUE_CHARS = 512
+
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+_EFFORTS = {
+    "none": Effort.LOW,  # gpt-oss always reasons a little
+    "minimal": Effort.LOW,
+    "low": Effort.LOW,
+    "medium": Effort.MEDIUM,
+    "high": Effort.HIGH,
+    "xhigh": Effort.HIGH,
+    "max": Effort.HIGH,
+}
+
+
+class ReasoningOptions(ApiModel):
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] = "medium"
+    summary: Literal["auto", "concise", "detailed"] | None = None
+    generate_summary: Literal["auto", "concise", "detailed"] | None = None
+
+    @property
+    def effective_effort(self) -> Effort:
+        """What gpt-oss knows of the effort that was asked for."""
+        return _EFFORTS[self.effort]
+
+
+class TextFormat(ApiModel):
+    """How the answer is written: as text, or as JSON."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    description: str | None = None
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+    @model_validator(mode="after")
+    def _schema_has_a_name(self) -> TextFormat:
+        if self.type == "json_schema":
+            for field, value in (("name", self.name), ("schema", self.json_schema)):
+                if value is None:
+                    raise refused(
+                        "missing_required_parameter",
+                        f"Missing required parameter: 'text.format.{field}'.",
+                        field=field,
+                    )
+        return self
+
+    def echoed(self) -> dict[str, object]:
+        """As the response repeats it."""
+        if self.type != "json_schema":
+            return {"type": self.type}
+        return {
+            "type": "json_schema",
+            "name": self.name,
+            "description": self.description,
+            "schema": self.json_schema,
+            "strict": self.strict or False,
+        }
+
+
+class TextOptions(ApiModel):
+    format: TextFormat = TextFormat(type="text")
+    verbosity: Literal["low", "medium", "high"] = "medium"
+
+
+Include = Literal[
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+    # Accepted without effect: they belong to tools and media we do not have,
+    # and clients ask for them whatever they are talking to.
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "message.input_image.image_url",
+]
+
+
+class CreateResponse(ApiModel):
+    """A valid request for a response."""
+
+    model: Annotated[str, Field(min_length=1)]
+    input: Input
+    instructions: str | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    presence_penalty: Penalty = 0.0
+    frequency_penalty: Penalty = 0.0
+    logprobs: bool = False
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
+    include: list[Include] = []
+    reasoning: ReasoningOptions = ReasoningOptions()
+    text: TextOptions = TextOptions()
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] = []
+    tool_choice: ToolChoice = "auto"
+    # gpt-oss ends its turn with a call, and the spec says that false is ignored.
+    parallel_tool_calls: bool = True
+    max_tool_calls: Annotated[int, Field(ge=1)] | None = None
+    metadata: dict[str, str] = {}
+    # The answer is never stored; the fields about storing are accepted or
+    # refused so that a client learns it where it matters to it.
+    store: bool = False
+    previous_response_id: Any = None
+    conversation: Any = None
+    prompt: Any = None
+    context_management: Any = None
+    moderation: Any = None
+    background: bool = False
+    truncation: str = "disabled"
+    stream: bool = False
+    user: str | None = None
+    safety_identifier: Annotated[str, Field(max_length=128)] | None = None
+    prompt_cache_key: str | None = None
+    service_tier: (
+        Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> CreateResponse:
+        _check_metadata(self.metadata)
+        _check_stateless(self)
+        if self.truncation != "disabled":
+            raise refused(
+                "unsupported_value",
+                "Only 'disabled' is supported for 'truncation'.",
+                field="truncation",
+            )
+        if self.top_logprobs and not self.wants_logprobs:
+            raise refused(
+                "invalid_value",
+                "'logprobs' must be true to use 'top_logprobs'.",
+                field="top_logprobs",
+            )
+        _check_tools(self)
+        return self
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return self.logprobs or "message.output_text.logprobs" in self.include
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
+    if len(metadata) > MAX_METADATA_PAIRS:
+        raise refused(
+            "object_above_max_properties",
+            f"'metadata' takes at most {MAX_METADATA_PAIRS} pairs.",
+            field="metadata",
+        )
+    for key, value in metadata.items():
+        if len(key) > MAX_METADATA_KEY_CHARS or len(value) > MAX_METADATA_VALUE_CHARS:
+            raise refused(
+                "string_above_max_length",
+                f"A key of 'metadata' takes at most {MAX_METADATA_KEY_CHARS} characters,"
+                f" a value {MAX_METADATA_VALUE_CHARS}.",
+                field="metadata",
+            )
+
+
+def _check_stateless(request: CreateResponse) -> None:
+    if request.previous_response_id is not None:
+        raise refused(
+            "previous_response_not_found",
+            "Responses are not stored: send the whole conversation in 'input' instead of"
+            " 'previous_response_id'.",
+            field="previous_response_id",
+        )
+    for field in ("conversation", "prompt", "context_management", "moderation"):
+        if getattr(request, field) is not None:
+            raise refused("unsupported_parameter", f"'{field}' is not supported.", field=field)
+    if request.background:
+        raise refused(
+            "unsupported_parameter",
+            "Responses cannot be created in the background: leave 'background' out.",
+            field="background",
+        )
+
+
+def _check_tools(request: CreateResponse) -> None:
+    names: set[str] = set()
+    for index, tool in enumerate(request.tools):
+        if tool.name in names:
+            raise refused(
+                "invalid_value",
+                f"Two tools are called '{tool.name}': their names must differ.",
+                field=f"tools[{index}].name",
+            )
+        names.add(tool.name)
+    choice = request.tool_choice
+    if choice == "required" and not names:
+        raise refused(
+            "invalid_value", "A tool is required, but there are none.", field="tool_choice"
+        )
+    chosen: list[str] = []
+    if isinstance(choice, NamedFunction):
+        chosen = [choice.name]
+    elif isinstance(choice, AllowedTools):
+        chosen = [tool.name for tool in choice.tools]
+    for name in chosen:
+        if name not in names:
+            raise refused(
+                "invalid_value",
+                f"The function '{name}' is not among 'tools'.",
+                field="tool_choice",
+            )

@@ -1,0 +1,167 @@
+"""Every metric of the gateway, in one place. `docs/metrics.md` explains them.
+
+Labels come from closed sets only: never a project, a key or a model name that a
+tenant chose. One registry, made by `app.py`; nothing here is global.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+# OpenTelemetry's advised buckets for GenAI servers, continued where a reasoning
+# model goes on (duration, first token) or is faster than they can show (per token).
+_DURATION_S = (
+    *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
+    *(163.84, 327.68, 655.36),
+)
+_FIRST_TOKEN_S = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
+    *(15, 20, 30, 45, 60),
+)
+_PER_TOKEN_S = (
+    *(0.002, 0.004, 0.006, 0.008),
+    *(0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
+    *(1, 2.5),
+)
+_STORE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+
+_GEN_AI = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name")
+
+
+class WorkerStatus(Protocol):
+    """What the worker pool tells of one worker."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def up(self) -> bool: ...
+    @property
+    def in_flight(self) -> int: ...
+
+
+class Metrics:
+    def __init__(self, registry: CollectorRegistry, *, model: str) -> None:
+        self._registry = registry
+        ProcessCollector(registry=registry)
+        self.http_requests = Counter(
+            "gw_http_requests",
+            "HTTP requests answered",
+            ("route", "code", "stream"),
+            registry=registry,
+        )
+        self.outcomes = Counter(
+            "gw_outcomes", "How requests for responses ended", ("outcome",), registry=registry
+        )
+        self.rejections = Counter(
+            "gw_rejections", "Requests refused, by the error's code", ("reason",), registry=registry
+        )
+        self.tokens = Counter(
+            "gw_tokens",
+            "Tokens of ended responses; cached is a part of input, reasoning of output",
+            ("type",),
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "gw_inflight_requests", "Responses that are being generated", registry=registry
+        )
+        gen_ai = {
+            "gen_ai_operation_name": "chat",
+            "gen_ai_request_model": model,
+            "gen_ai_provider_name": "llm-gateway",
+        }
+        self._duration = Histogram(
+            "gen_ai_server_request_duration_seconds",
+            "From the request's arrival to the last byte of its answer",
+            (*_GEN_AI, "error_type"),
+            buckets=_DURATION_S,
+            registry=registry,
+        )
+        self._gen_ai = gen_ai
+        self.first_token_s = Histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "From the request's arrival to the first token of its answer",
+            _GEN_AI,
+            buckets=_FIRST_TOKEN_S,
+            registry=registry,
+        ).labels(**gen_ai)
+        self.per_token_s = Histogram(
+            "gen_ai_server_time_per_output_token_seconds",
+            "Mean time between the tokens of one answer, after its first",
+            _GEN_AI,
+            buckets=_PER_TOKEN_S,
+            registry=registry,
+        ).labels(**gen_ai)
+        self.store_s = Histogram(
+            "gw_store_op_seconds",
+            "Round trips to Redis",
+            ("op", "result"),
+            buckets=_STORE_S,
+            registry=registry,
+        )
+        self.settlements_pending = Gauge(
+            "gw_settlements_pending",
+            "Settlements that are not in Redis yet; above 0 for long means trouble",
+            registry=registry,
+        )
+        self.settlements_lost = Counter(
+            "gw_settlements_lost",
+            "Settlements given up because too many were pending; unbilled tokens",
+            registry=registry,
+        )
+        self.worker_failures = Counter(
+            "gw_worker_failures",
+            "Generations that a worker failed",
+            ("worker", "reason"),
+            registry=registry,
+        )
+        self.worker_retries = Counter(
+            "gw_worker_retries",
+            "Generations moved to another worker before their first token",
+            registry=registry,
+        )
+        self.draining = Gauge(
+            "gw_draining", "1 from SIGTERM until the process ends", registry=registry
+        )
+        self._build_info = Gauge(
+            "gw_build_info", "Always 1; the version is a label", ("version",), registry=registry
+        )
+
+    def set_version(self, version: str) -> None:
+        self._build_info.labels(version).set(1)
+
+    def request_duration(self, seconds: float, *, error_type: str) -> None:
+        """*error_type*: the code of the error, "" when there was none."""
+        self._duration.labels(**self._gen_ai, error_type=error_type).observe(seconds)
+
+    def store_operation(self, operation: str, result: str, seconds: float) -> None:
+        self.store_s.labels(operation, result).observe(seconds)
+
+    def watch_workers(self, pool: _Pool) -> None:
+        """Tell of *pool*'s workers at every scrape."""
+        self._registry.register(_WorkerCollector(pool))
+
+
+class _Pool(Protocol):
+    def statuses(self) -> Iterable[WorkerStatus]: ...
+
+
+class _WorkerCollector(Collector):
+    def __init__(self, pool: _Pool) -> None:
+        self._pool = pool
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("gw_worker_up", "1 if the worker takes requests", labels=["worker"])
+        in_flight = GaugeMetricFamily(
+            "gw_worker_inflight", "Generations of this gateway on the worker", labels=["worker"]
+        )
+        for status in self._pool.statuses():
+            up.add_metric([status.address], float(status.up))
+            in_flight.add_metric([status.address], status.in_flight)
+        return up, in_flight

@@ -1,0 +1,139 @@
+"""One request, as operators see it: a line of log and its share of the metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from gateway.generation import Chunk
+from gateway.quota.usage import Usage
+from gateway.telemetry.logs import FIELDS
+from gateway.telemetry.metrics import Metrics
+
+logger = logging.getLogger("gateway.request")
+
+CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; never sent to anybody
+
+
+class RequestTelemetry:
+    """Filled in as a request passes its stations; told once, by `close()`."""
+
+    def __init__(self, metrics: Metrics, *, request_id: str, method: str) -> None:
+        self.request_id = request_id
+        # Set by the HTTP edge, as it gets to know them.
+        self.route = "other"
+        self.streamed = False
+        self.error_code = ""
+        self.kid: str | None = None
+        self.project_id: str | None = None
+        self.response_id: str | None = None
+        self._metrics = metrics
+        self._method = method
+        self._started_at = time.perf_counter()
+        self._first_token_at: float | None = None
+        self._last_token_at: float | None = None
+        self._output_tokens = 0
+        self._input_tokens: int | None = None
+        self._usage: Usage | None = None
+        self._outcome: str | None = None
+        self._worker: str | None = None
+        self._in_flight = False
+
+    # What `create_response` tells (its protocol Observer).
+
+    def rendered(self, input_tokens: int) -> None:
+        self._input_tokens = input_tokens
+
+    def admitted(self) -> None:
+        self._in_flight = True
+        self._metrics.in_flight.inc()
+
+    def received(self, chunk: Chunk) -> None:
+        if not chunk.token_ids:
+            return
+        now = self._last_token_at = time.perf_counter()
+        self._output_tokens += len(chunk.token_ids)
+        if self._first_token_at is None:
+            self._first_token_at = now
+            self._worker = chunk.worker
+            self._metrics.first_token_s.observe(now - self._started_at)
+
+    def ended(self, outcome: str, usage: Usage) -> None:
+        self._outcome = outcome
+        self._usage = usage
+        if self._in_flight:
+            self._in_flight = False
+            self._metrics.in_flight.dec()
+        tokens = self._metrics.tokens
+        tokens.labels("input").inc(usage.input_tokens)
+        tokens.labels("cached").inc(usage.cached_tokens)
+        tokens.labels("output").inc(usage.output_tokens)
+        tokens.labels("reasoning").inc(usage.reasoning_tokens)
+        if self._first_token_at is not None and self._output_tokens > 1:
+            assert self._last_token_at is not None
+            generating_s = self._last_token_at - self._first_token_at
+            self._metrics.per_token_s.observe(generating_s / (self._output_tokens - 1))
+
+    # What the HTTP edge tells.
+
+    def close(self, status: int | None) -> None:
+        """The request is over. *status* is None if the client left before there was one."""
+        duration_s = time.perf_counter() - self._started_at
+        if status is None or self._outcome == "cancelled":
+            status = CLIENT_CLOSED_REQUEST
+        self._count(status, duration_s)
+        usage = self._usage
+        fields = {
+            "request_id": self.request_id,
+            "response_id": self.response_id,
+            "project": self.project_id,
+            "kid": self.kid,
+            "method": self._method,
+            "route": self.route,
+            "status": status,
+            "code": self.error_code or None,
+            "outcome": self._outcome,
+            "stream": self.streamed,
+            "input_tokens": self._input_tokens if usage is None else usage.input_tokens,
+            "cached_tokens": usage and usage.cached_tokens,
+            "output_tokens": usage and usage.output_tokens,
+            "reasoning_tokens": usage and usage.reasoning_tokens,
+            "ttft_ms": _milliseconds(self._first_token_at, self._started_at),
+            "duration_ms": round(duration_s * 1000, 1),
+            "worker": self._worker,
+        }
+        # Absent rather than null: most requests that fail have few of them.
+        known = {name: value for name, value in fields.items() if value is not None}
+        logger.info("request", extra={FIELDS: known})
+
+    def _count(self, status: int, duration_s: float) -> None:
+        metrics = self._metrics
+        metrics.http_requests.labels(self.route, str(status), str(self.streamed).lower()).inc()
+        if status >= 400 and self.error_code:
+            metrics.rejections.labels(self.error_code).inc()
+        if self.route == "responses":
+            metrics.outcomes.labels(self._outcome_word(status)).inc()
+            metrics.request_duration(duration_s, error_type=self.error_code)
+
+    def _outcome_word(self, status: int) -> str:
+        """One word of a closed set, for SLOs: whose doing was the end of this request?"""
+        if status == CLIENT_CLOSED_REQUEST:
+            return "client_cancel"
+        if self._outcome in ("completed", "incomplete"):
+            return {"completed": "ok", "incomplete": "incomplete"}[self._outcome]
+        match self.error_code:
+            case "rate_limit_exceeded":
+                return "limited"
+            case "engine_overloaded":
+                return "overloaded"
+            case "store_unavailable":
+                return "store"
+            case "model_error" | "timeout":
+                return "upstream"
+            case "internal_error":
+                return "internal"
+        return "client_error" if status < 500 else "upstream"
+
+
+def _milliseconds(at: float | None, since: float) -> float | None:
+    return None if at is None else round((at - since) * 1000, 1)

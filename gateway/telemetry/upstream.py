@@ -1,0 +1,18 @@
+"""What the workers' failures look like to operators."""
+
+from __future__ import annotations
+
+from gateway.telemetry.metrics import Metrics
+
+
+class UpstreamTelemetry:
+    """Counts what `upstream` reports (its protocol UpstreamObserver)."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def worker_failed(self, address: str, reason: str) -> None:
+        self._metrics.worker_failures.labels(address, reason).inc()
+
+    def retried(self, address: str, reason: str) -> None:
+        self._metrics.worker_retries.inc()

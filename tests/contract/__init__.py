@@ -1,0 +1,1 @@
+"""The product, used by the clients that tenants have."""

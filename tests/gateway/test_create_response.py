@@ -1,0 +1,274 @@
+"""The request's stations, with the ledger and the engine played by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from gateway.create_response import Caller, ModelSettings, Stations, create_response
+from gateway.generation import Chunk, FinishReason, Generation, UpstreamError, UpstreamFailure
+from gateway.harmony.encoding import Encoding
+from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
+from gateway.quota.usage import Usage
+from gateway.responses.errors import ApiError
+from gateway.responses.events import Event, OutputTextDelta
+from gateway.responses.request import CreateResponse
+from gateway.responses.validation import validated
+from gateway.tokenizing import PromptTokenizer
+
+NO_LIMITS = RateLimitState(None, None)
+FREE = Usage(0, 0, 0, 0)
+
+
+@dataclass
+class Stage:
+    """Ledger, settler, engine, reply and observer in one, writing down what happens."""
+
+    chunks: Sequence[Chunk | Exception]
+    answers: list[Refused | Stale] = field(default_factory=list)  # then it is admitted
+    happened: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    generations: list[Generation] = field(default_factory=list)
+    reserved: list[dict[str, Any]] = field(default_factory=list)
+    settled: list[tuple[Usage, str]] = field(default_factory=list)
+    on_event: Callable[[Event], None] = lambda event: None
+
+    async def reserve(self, **asked: Any) -> Reservation | Refused | Stale:
+        self.reserved.append(asked)
+        self.happened.append("reserve")
+        if self.answers:
+            return self.answers.pop(0)
+        return Reservation(
+            lease_id=asked["lease_id"],
+            project_id=asked["project_id"],
+            kid=asked["kid"],
+            input_tokens=asked["input_tokens"],
+            output_tokens=asked["output_tokens"],
+            admitted_at_ms=0,
+            day=0,
+            rate_limits=NO_LIMITS,
+        )
+
+    async def settle(
+        self, reservation: Reservation, usage: Usage, *, model: str, status: str
+    ) -> None:
+        await anyio.lowlevel.checkpoint()  # as Redis would: where cancellation can strike
+        self.happened.append("settle")
+        self.settled.append((usage, status))
+
+    @asynccontextmanager
+    async def generate(self, generation: Generation) -> AsyncIterator[AsyncIterator[Chunk]]:
+        self.generations.append(generation)
+        if self.chunks and isinstance(self.chunks[0], UpstreamError):
+            raise self.chunks[0]
+
+        async def chunks() -> AsyncIterator[Chunk]:
+            for chunk in self.chunks:
+                await anyio.lowlevel.checkpoint()
+                if isinstance(chunk, Exception):
+                    raise chunk
+                yield chunk
+
+        try:
+            yield chunks()
+        finally:
+            self.happened.append("engine left")
+
+    async def start(self, reservation: Reservation) -> None:
+        self.happened.append("start")
+
+    async def send(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.events.append(event)
+            self.on_event(event)
+            await anyio.lowlevel.checkpoint()
+
+    async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
+        self.happened.append(f"fail {error.code}")
+        await self.send(events)
+
+    def rendered(self, input_tokens: int) -> None: ...
+
+    def admitted(self) -> None: ...
+
+    def received(self, chunk: Chunk) -> None: ...
+
+    def ended(self, outcome: str, usage: Usage) -> None:
+        self.happened.append(outcome)
+
+
+async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
+    async def refreshed() -> Caller:
+        stage.happened.append("refresh")
+        return Caller("kid", "project1", 2, refreshed)
+
+    request = validated(CreateResponse, {"model": "gpt-oss-120b", "input": "hi", **fields})
+    await create_response(
+        request,
+        Caller("kid", "project1", 1, refreshed),
+        "response-1",
+        stage,
+        stage,
+        Stations(
+            model=ModelSettings("gpt-oss-120b", 1000, 500, 60, "2026-11-22"),
+            tokenizer=PromptTokenizer(encoding),
+            ledger=stage,
+            settler=stage,
+            engine=stage,
+        ),
+    )
+
+
+@pytest.fixture
+def hello(ids: Callable[[str], list[int]]) -> list[int]:
+    return ids("<|channel|>final<|message|>Hello there")
+
+
+async def test_the_stations_follow_each_other(encoding: Encoding, hello: list[int]) -> None:
+    stage = Stage([Chunk(hello, cached_tokens=32), Chunk([200002], FinishReason.STOP)])
+    await run(stage, encoding)
+
+    assert stage.happened == ["reserve", "start", "engine left", "completed", "settle"]
+    input_tokens = len(stage.generations[0].prompt)
+    assert stage.settled == [(Usage(input_tokens, 32, len(hello) + 1, 0), "completed")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reserved", "generated"),
+    [
+        (None, "room for the default", 500),
+        (50, 50, 50),
+        (5000, "all the room there is", "all the room there is"),
+    ],
+)
+async def test_output_is_reserved_and_limited_by_what_was_asked_and_what_fits(
+    encoding: Encoding, hello: list[int], asked: int | None, reserved: Any, generated: Any
+) -> None:
+    stage = Stage([Chunk(hello, FinishReason.STOP)])
+    await run(stage, encoding, max_output_tokens=asked)
+
+    room = 1000 - len(stage.generations[0].prompt)
+    words = {"room for the default": 500, "all the room there is": room}
+    assert stage.reserved[0]["output_tokens"] == words.get(reserved, reserved)
+    assert stage.generations[0].max_output_tokens == words.get(generated, generated)
+    assert stage.reserved[0]["input_tokens"] == len(stage.generations[0].prompt)
+
+
+async def test_an_input_that_leaves_no_room_is_refused_before_anything_is_reserved(
+    encoding: Encoding,
+) -> None:
+    stage = Stage([])
+    with pytest.raises(ApiError) as refused:
+        await run(stage, encoding, input="word " * 1000)
+    assert (refused.value.code, stage.happened) == ("context_length_exceeded", [])
+
+
+async def test_a_client_that_leaves_pays_for_what_was_generated(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello), Chunk(hello, FinishReason.STOP)])
+    with anyio.CancelScope() as connection:
+
+        def leave(event: Event) -> None:
+            if isinstance(event, OutputTextDelta):
+                connection.cancel()
+
+        stage.on_event = leave
+        await run(stage, encoding)
+
+    assert stage.happened == ["reserve", "start", "engine left", "cancelled", "settle"]
+    assert stage.settled[0][0].output_tokens == len(hello)
+
+
+async def test_wherever_a_client_leaves_the_lease_is_settled_once(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    for leave_after in range(20):
+        stage = Stage([Chunk(hello), Chunk([200002], FinishReason.STOP)])
+        with anyio.CancelScope() as connection:
+
+            def leave(
+                event: Event,
+                stage: Stage = stage,
+                connection: anyio.CancelScope = connection,
+                after: int = leave_after,
+            ) -> None:
+                if len(stage.events) > after:
+                    connection.cancel()
+
+            stage.on_event = leave
+            await run(stage, encoding)
+        assert stage.happened.count("settle") == 1
+
+
+async def test_a_failure_before_the_first_byte_is_an_error_and_free(encoding: Encoding) -> None:
+    stage = Stage([UpstreamError(UpstreamFailure.NO_WORKER, "none")])
+    with pytest.raises(ApiError) as failed:
+        await run(stage, encoding)
+
+    assert failed.value.status == 503
+    assert stage.happened == ["reserve", "failed", "settle"]
+    assert stage.settled == [(FREE, "failed")]
+
+
+async def test_a_failure_after_it_is_told_in_the_stream_and_billed_honestly(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello), UpstreamError(UpstreamFailure.ENGINE_FAILED, "dead")])
+    await run(stage, encoding)
+
+    assert stage.happened[-4:] == ["engine left", "fail model_error", "failed", "settle"]
+    assert [event.type for event in stage.events[-2:]] == ["error", "response.failed"]
+    assert stage.settled[0][0].output_tokens == len(hello)
+
+
+async def test_a_failure_before_the_first_token_is_free_even_if_the_stream_had_begun(
+    encoding: Encoding,
+) -> None:
+    stage = Stage([Chunk(), UpstreamError(UpstreamFailure.TIMEOUT, "too late")])
+    await run(stage, encoding)
+    assert stage.settled == [(FREE, "failed")]
+
+
+async def test_a_bug_of_ours_is_settled_too(encoding: Encoding, hello: list[int]) -> None:
+    stage = Stage([Chunk(hello), RuntimeError("a bug")])
+    with pytest.raises(RuntimeError):
+        await run(stage, encoding)
+    assert stage.happened[-2:] == ["failed", "settle"]
+
+
+async def test_a_refused_request_reaches_no_worker(encoding: Encoding) -> None:
+    refused = Refused("tokens_per_minute", 1500, too_large=False, rate_limits=NO_LIMITS)
+    stage = Stage([], answers=[refused])
+    with pytest.raises(ApiError) as told:
+        await run(stage, encoding)
+
+    assert (told.value.status, told.value.headers["retry-after"]) == (429, "2")
+    assert "try again in 1.5s" in told.value.message
+    assert stage.happened == ["reserve"]
+
+
+async def test_a_project_that_has_changed_is_looked_up_again(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello, FinishReason.STOP)], answers=[Stale(2)])
+    await run(stage, encoding)
+
+    assert stage.happened[:4] == ["reserve", "refresh", "reserve", "start"]
+    assert [asked["config_version"] for asked in stage.reserved] == [1, 2]
+
+
+async def test_a_project_that_changes_all_the_time_does_not_keep_a_request_for_ever(
+    encoding: Encoding,
+) -> None:
+    stage = Stage([], answers=[Stale(n) for n in range(100)])
+    with pytest.raises(ApiError) as told:
+        await run(stage, encoding)
+    assert told.value.status == 503
+    assert len(stage.reserved) == 3

@@ -1,0 +1,128 @@
+"""The product, running, as tests and benchmarks use it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.stack import demo
+from tests.stack.gateway import start_gateway
+from tests.stack.process import Process, free_port
+from tests.stack.redis import start_redis
+from tests.stack.triton import TritonPorts, start_triton
+
+PEPPERS = f"1:{'ab' * 32}"
+
+# As fast as it can, with faults on demand.
+FAST_SIMULATOR = {
+    "WORKER_SIMULATOR_FIRST_TOKEN_MS": "0",
+    "WORKER_SIMULATOR_TOKENS_PER_SECOND": "0",
+    "WORKER_SIMULATOR_DIRECTIVES": "1",
+    "WORKER_HEARTBEAT_MS": "500",
+}
+
+
+@dataclass
+class Product:
+    """Addresses of what runs, and shorthands for what tests do with it."""
+
+    url: str
+    ops_url: str
+    redis_url: str
+    triton_address: str
+    triton_metrics_url: str
+    directory: Path
+    gateway: Process
+    triton: Process
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def gwctl(self, *arguments: str) -> Any:
+        return demo.gwctl(self.redis_url, PEPPERS, *arguments)
+
+    def new_project(self, **limits: int) -> demo.Tenant:
+        """A project with a key; *limits* as gwctl names them, with underscores."""
+        options = itertools.chain.from_iterable(
+            (f"--{name.replace('_', '-')}", str(value)) for name, value in limits.items()
+        )
+        name = f"test {next(self._numbers)}"
+        project_id = self.gwctl("project", "create", name, *options)["id"]
+        key = self.gwctl("key", "create", "--project", project_id, "--name", name)["token"]
+        return demo.Tenant(project_id, key)
+
+    def usage(self, project_id: str) -> dict[str, int]:
+        """Requests and tokens of a project so far, over all days, keys and models."""
+        totals: dict[str, int] = {}
+        for row in self.gwctl("usage", "--project", project_id):
+            for name, value in row.items():
+                if isinstance(value, int):
+                    totals[name] = totals.get(name, 0) + value
+        return totals
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A sample of the gateway's /metrics; 0 if it is not there."""
+        return _sample(httpx.get(f"{self.ops_url}/metrics").text, name, labels)
+
+    def worker_metric(self, name: str) -> float:
+        return _sample(httpx.get(self.triton_metrics_url).text, name, {})
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The gateway's log so far."""
+        return [json.loads(line) for line in self.gateway.log.read_text().splitlines()]
+
+
+@contextmanager
+def running_product(
+    directory: Path,
+    *,
+    worker_env: Mapping[str, str] = FAST_SIMULATOR,
+    gateway_env: Mapping[str, str] | None = None,
+) -> Iterator[Product]:
+    """Start everything on free ports; stop it at the end."""
+    ports = TritonPorts(grpc=free_port(), http=free_port(), metrics=free_port())
+    redis_port, port, ops_port = free_port(), free_port(), free_port()
+    redis_url = f"redis://127.0.0.1:{redis_port}/0"
+    triton_address = f"127.0.0.1:{ports.grpc}"
+    with (
+        start_redis(redis_port, directory / "redis"),
+        start_triton(ports, directory / "triton", env=worker_env) as triton,
+        start_gateway(
+            port,
+            ops_port,
+            directory,
+            redis_url=redis_url,
+            workers=triton_address,
+            peppers=PEPPERS,
+            env={
+                "GATEWAY_DRAIN_DELAY_S": "0",
+                "GATEWAY_DRAIN_TIMEOUT_S": "10",
+                "GATEWAY_CURRENT_DATE": "2026-11-22",
+                **(gateway_env or {}),
+            },
+        ) as gateway,
+    ):
+        yield Product(
+            url=f"http://127.0.0.1:{port}",
+            ops_url=f"http://127.0.0.1:{ops_port}",
+            redis_url=redis_url,
+            triton_address=triton_address,
+            triton_metrics_url=f"http://127.0.0.1:{ports.metrics}/metrics",
+            directory=directory,
+            gateway=gateway,
+            triton=triton,
+        )
+
+
+def _sample(exposition: str, name: str, labels: Mapping[str, str]) -> float:
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            if sample.name == name and labels.items() <= sample.labels.items():
+                return sample.value
+    return 0.0
