@@ -23,6 +23,34 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """A function that may be called."""
+
+    name: str
+    parameters_json: str  # JSON schema of the arguments; "" = any JSON object
+
+
+@dataclass(frozen=True, slots=True)
+class OutputConstraint:
+    """What the output must look like, in words: the grammar is the engine's affair.
+
+    Reasoning, and with functions preambles, stay free text in any case.
+    """
+
+    functions: Sequence[Function] = ()  # no others may be called
+    call_required: bool = False  # the turn ends with a call: no final message
+    final_schema_json: str = ""  # JSON schema of the final message; "" = free text
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a generated token was. Natural logarithms, at most 0."""
+
+    logprob: float
+    top: Sequence[tuple[int, float]]  # the likeliest (token id, logprob), likeliest first
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """One generation, as asked of an engine."""
 
@@ -33,6 +61,8 @@ class Generation:
     stop_token_ids: Sequence[int]
     cache_salt: str  # prefix caches are shared only between equal salts
     deadline_unix_ms: int
+    constraint: OutputConstraint | None = None  # None = whatever the model writes
+    top_logprobs: int | None = None  # alternatives to tell beside each token; None = no logprobs
 
 
 class FinishReason(enum.Enum):
@@ -53,6 +83,7 @@ class Chunk:
     finish_reason: FinishReason | None = None
     cached_tokens: int | None = None  # when it is known; the last one said holds
     worker: str = ""  # address of the worker that sent it
+    logprobs: Sequence[TokenLogprob] = ()  # one for each of token_ids, if they were asked for
 
 
 class UpstreamFailure(enum.Enum):
