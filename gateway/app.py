@@ -26,6 +26,7 @@ from gateway.config import Settings
 from gateway.create_response import ModelSettings, Stations
 from gateway.harmony.encoding import Encoding
 from gateway.iam.secret_hash import Peppers
+from gateway.responses.sealing import Seal
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, store_errors
@@ -144,6 +145,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         ledger=ledger,
         settler=settler,
         engine=engine,
+        seal=Seal(peppers.by_version),
     )
     served = ServedModel(settings.model, settings.model_aliases, settings.max_output_tokens)
     tenant = tenant_api(

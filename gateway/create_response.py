@@ -16,11 +16,13 @@ tokens of aborted streams go unbilled elsewhere.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, Protocol, assert_never
 
 import anyio
@@ -39,6 +41,7 @@ from gateway.responses.output_mapping import OutputMapping
 from gateway.responses.prompt import to_conversation
 from gateway.responses.request import CreateResponse
 from gateway.responses.response import ResponseObject
+from gateway.responses.sealing import NONCE_BYTES, Seal
 from gateway.responses.stream import ResponseStream, State
 from wire.vocabulary import CALL, ENDOFTEXT, RETURN
 
@@ -142,6 +145,7 @@ class Stations:
     ledger: Ledger
     settler: Settler
     engine: Engine
+    seal: Seal
 
 
 async def create_response(
@@ -162,8 +166,7 @@ async def create_response(
     model = stations.model
 
     # 4 render: the exact size of the input is known before a GPU sees it.
-    today = model.current_date or datetime.now(UTC).strftime("%Y-%m-%d")
-    prompt = await stations.tokenizer.render(to_conversation(request, today))
+    prompt = await render_prompt(request, caller, stations)
     room = model.context_tokens - len(prompt)
     if room < 1:
         raise errors.context_length_exceeded(len(prompt), model.context_tokens)
@@ -188,6 +191,7 @@ async def create_response(
         OutputMapping.of(request),
         HarmonyParser(stations.tokenizer.token_bytes),
         input_tokens=len(prompt),
+        seal_reasoning=_sealer(request, caller, stations),
     )
     outcome: Outcome = "cancelled"  # unless we get to know better
     try:
@@ -213,6 +217,37 @@ async def create_response(
         observer.ended(outcome, usage)
         with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
             await stations.settler.settle(reservation, usage, model=model.name, status=outcome)
+
+
+async def render_prompt(
+    request: CreateResponse, caller: Caller, stations: Stations
+) -> Sequence[int]:
+    """The prompt of *request*: token ids. Raises ApiError for what cannot be rendered."""
+    model = stations.model
+    conversation = to_conversation(
+        request,
+        model.current_date or datetime.now(UTC).strftime("%Y-%m-%d"),
+        partial(stations.seal.open, project_id=caller.project_id, model=model.name),
+    )
+    return await stations.tokenizer.render(conversation)
+
+
+def _sealer(
+    request: CreateResponse, caller: Caller, stations: Stations
+) -> Callable[[str], str] | None:
+    """What makes encrypted_content, if the client asked for it."""
+    if not request.wants_encrypted_reasoning:
+        return None
+
+    def seal(text: str) -> str:
+        return stations.seal.seal(
+            text,
+            project_id=caller.project_id,
+            model=stations.model.name,
+            nonce=secrets.token_bytes(NONCE_BYTES),
+        )
+
+    return seal
 
 
 async def _reserve(

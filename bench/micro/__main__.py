@@ -112,7 +112,7 @@ def _parse(encoding: Encoding, token_ids: Sequence[int]) -> None:
 
 
 def _render(request: CreateResponse, encoding: Encoding) -> list[int]:
-    return encode(render(to_conversation(request, "2026-11-22")), encoding.encode_text)
+    return encode(render(to_conversation(request, "2026-11-22", str)), encoding.encode_text)
 
 
 if __name__ == "__main__":

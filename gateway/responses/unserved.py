@@ -18,8 +18,6 @@ def refuse_what_is_not_served(request: CreateResponse) -> None:
     if request.wants_logprobs:
         param = "logprobs" if request.logprobs else "include"
         raise _not_yet(param, "log probabilities")
-    if "reasoning.encrypted_content" in request.include:
-        raise _not_yet("include", "'reasoning.encrypted_content'")
 
 
 def _not_yet(param: str, what: str) -> Exception:

@@ -17,8 +17,9 @@ from gateway.harmony.encoding import Encoding
 from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.responses.errors import ApiError
-from gateway.responses.events import Event, OutputTextDelta
+from gateway.responses.events import Event, OutputItemDone, OutputTextDelta, ResponseCompleted
 from gateway.responses.request import CreateResponse
+from gateway.responses.sealing import Seal
 from gateway.responses.validation import validated
 from gateway.tokenizing import PromptTokenizer
 
@@ -121,6 +122,7 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
             ledger=stage,
             settler=stage,
             engine=stage,
+            seal=Seal({1: bytes(32)}),
         ),
     )
 
@@ -272,3 +274,37 @@ async def test_a_project_that_changes_all_the_time_does_not_keep_a_request_for_e
         await run(stage, encoding)
     assert told.value.status == 503
     assert len(stage.reserved) == 3
+
+
+async def test_reasoning_that_a_client_carries_sealed_comes_back_into_the_prompt(
+    encoding: Encoding, ids: Callable[[str], list[int]]
+) -> None:
+    turn = ids("<|channel|>analysis<|message|>Need weather.<|return|>")
+    first = Stage([Chunk(turn, FinishReason.STOP)])
+    await run(first, encoding, include=["reasoning.encrypted_content"])
+    last = first.events[-1]
+    assert isinstance(last, ResponseCompleted)
+    item: Any = last.response["output"]
+    sealed = {"type": "reasoning", "summary": [], "encrypted_content": item[0]["encrypted_content"]}
+
+    second = Stage([Chunk(turn, FinishReason.STOP)])
+    await run(second, encoding, input=["hi", sealed])
+
+    assert "Need weather." in encoding.decode(second.generations[0].prompt)
+    added = next(event for event in second.events if isinstance(event, OutputItemDone))
+    assert "encrypted_content" not in added.item
+
+
+async def test_a_seal_that_was_changed_is_refused_before_anything_is_reserved(
+    encoding: Encoding,
+) -> None:
+    stage = Stage([])
+    with pytest.raises(ApiError) as refused:
+        await run(
+            stage, encoding, input=["hi", {"type": "reasoning", "encrypted_content": "v1.1.AA"}]
+        )
+    assert (refused.value.status, refused.value.code, refused.value.param) == (
+        *(400, "invalid_encrypted_content"),
+        "input[1].encrypted_content",
+    )
+    assert stage.happened == []
