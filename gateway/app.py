@@ -26,6 +26,7 @@ from gateway.config import Settings
 from gateway.create_response import ModelSettings, Stations
 from gateway.harmony.encoding import Encoding
 from gateway.iam.secret_hash import Peppers
+from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
@@ -154,6 +155,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             stations,
             served,
             BodyLimits(settings.max_body_bytes, settings.body_timeout_s),
+            dialect=Dialect(object_name=settings.api_object),
             keep_alive_s=settings.keep_alive_s,
         ),
         ModelsEndpoint(authenticator, served, created=int(time.time())),

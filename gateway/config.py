@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.iam.secret_hash import Peppers
+from gateway.responses.dialect import ObjectName
 
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -45,6 +46,8 @@ class Settings(BaseSettings):
     context_tokens: Annotated[int, Field(ge=1024)] = 131_072
     max_output_tokens: Annotated[int, Field(ge=1)] = 131_072
     default_max_output_tokens: Annotated[int, Field(ge=1)] = 32_768
+    # What the response object is called: the spec's word, or OpenAI's.
+    api_object: ObjectName = "chat.completion"
     # YYYY-MM-DD that the model is told; today (UTC) when it is not set.
     current_date: str | None = None
 

@@ -34,6 +34,7 @@ from gateway.quota.estimate import output_tokens_to_reserve
 from gateway.quota.reservation import Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.responses import errors
+from gateway.responses.dialect import ObjectName
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Event
 from gateway.responses.failures import quota_exceeded, upstream_error
@@ -155,6 +156,8 @@ async def create_response(
     reply: Reply,
     observer: Observer,
     stations: Stations,
+    *,
+    object_name: ObjectName = "chat.completion",
 ) -> None:
     """Answer *request* through *reply*; charge what was generated, however it ends.
 
@@ -186,7 +189,11 @@ async def create_response(
     )
     stream = ResponseStream(
         ResponseObject(
-            request, response_id=response_id, created_at=int(time.time()), model=model.name
+            request,
+            response_id=response_id,
+            created_at=int(time.time()),
+            model=model.name,
+            object_name=object_name,
         ),
         OutputMapping.of(request),
         HarmonyParser(stations.tokenizer.token_bytes),

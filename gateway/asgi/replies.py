@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Never
 
 import anyio
@@ -20,7 +20,8 @@ from gateway.responses.events import Event, Json, ResponseCompleted, ResponseInc
 class StreamReply:
     """Server-sent events. Each event is one write: see `EventEncoder.encode`."""
 
-    def __init__(self, send: Send, encoder: sse.EventEncoder) -> None:
+    def __init__(self, send: Send, encoder: sse.EventEncoder, headers: Mapping[str, str]) -> None:
+        self._headers = headers
         self._send = send
         self._encoder = encoder
         self._last_sent_at = time.monotonic()
@@ -33,6 +34,7 @@ class StreamReply:
             # nginx would gather events into buffers.
             "x-accel-buffering": "no",
             **rate_limit_headers(reservation.rate_limits),
+            **self._headers,
         }
         await self._send(
             {
@@ -73,12 +75,12 @@ class StreamReply:
 class WholeReply:
     """One JSON object, when the response has ended. A failure is an HTTP error."""
 
-    def __init__(self) -> None:
-        self._headers: dict[str, str] = {}
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = dict(headers)
         self._response: Json | None = None
 
     async def start(self, reservation: Reservation) -> None:
-        self._headers = rate_limit_headers(reservation.rate_limits)
+        self._headers |= rate_limit_headers(reservation.rate_limits)
 
     async def send(self, events: Sequence[Event]) -> None:
         for event in events:
