@@ -20,6 +20,7 @@ from gateway.asgi.authentication import Authenticator
 from gateway.asgi.body import BodyLimits
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.ops_api import ops_api
+from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.responses_endpoint import ResponsesEndpoint, ServedModel
 from gateway.asgi.tenant_api import tenant_api
 from gateway.config import Settings
@@ -149,6 +150,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         seal=Seal(peppers.by_version),
     )
     served = ServedModel(settings.model, settings.model_aliases, settings.max_output_tokens)
+    rate_limits = RateLimitHeaders(ledger)
     tenant = tenant_api(
         ResponsesEndpoint(
             authenticator,
@@ -158,7 +160,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             dialect=Dialect(object_name=settings.api_object),
             keep_alive_s=settings.keep_alive_s,
         ),
-        ModelsEndpoint(authenticator, served, created=int(time.time())),
+        ModelsEndpoint(authenticator, served, rate_limits, created=int(time.time())),
+        rate_limits,
         metrics,
     )
     readiness = Readiness(ping, pool, settler)
