@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from gateway.asgi.authentication import Authenticator
 from gateway.asgi.body import BodyLimits
+from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.ops_api import ops_api
 from gateway.asgi.rate_limits import RateLimitHeaders
@@ -151,15 +152,17 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     )
     served = ServedModel(settings.model, settings.model_aliases, settings.max_output_tokens)
     rate_limits = RateLimitHeaders(ledger)
+    body_limits = BodyLimits(settings.max_body_bytes, settings.body_timeout_s)
     tenant = tenant_api(
         ResponsesEndpoint(
             authenticator,
             stations,
             served,
-            BodyLimits(settings.max_body_bytes, settings.body_timeout_s),
+            body_limits,
             dialect=Dialect(object_name=settings.api_object),
             keep_alive_s=settings.keep_alive_s,
         ),
+        InputTokensEndpoint(authenticator, stations, served, body_limits, rate_limits),
         ModelsEndpoint(authenticator, served, rate_limits, created=int(time.time())),
         rate_limits,
         metrics,

@@ -33,6 +33,17 @@ class ServedModel:
     aliases: Collection[str]
     max_output_tokens: int
 
+    def check(self, request: CreateResponse) -> None:
+        """Raises ApiError: another model, or more output than it gives."""
+        if request.model != self.name and request.model not in self.aliases:
+            raise errors.model_not_found(request.model, self.name)
+        if (request.max_output_tokens or 0) > self.max_output_tokens:
+            raise errors.invalid_request(
+                f"Invalid 'max_output_tokens': expected a value <= {self.max_output_tokens}.",
+                code="integer_above_max_value",
+                param="max_output_tokens",
+            )
+
 
 class ResponsesEndpoint:
     """An ASGI application: it needs `receive` to see a client leave."""
@@ -73,7 +84,7 @@ class ResponsesEndpoint:
         # 3 validate
         request = validated(CreateResponse, parse_json_object(body))
         telemetry.streamed = request.stream
-        self._check_model(request)
+        self._model.check(request)
         refuse_what_is_not_served(request)
 
         response_id = telemetry.response_id = new_response_id()
@@ -123,14 +134,3 @@ class ResponsesEndpoint:
         if version is None:
             return self._dialect, {}
         return OPEN_RESPONSES, {OPEN_RESPONSES_HEADER: version[:64]}
-
-    def _check_model(self, request: CreateResponse) -> None:
-        model = self._model
-        if request.model != model.name and request.model not in model.aliases:
-            raise errors.model_not_found(request.model, model.name)
-        if (request.max_output_tokens or 0) > model.max_output_tokens:
-            raise errors.invalid_request(
-                f"Invalid 'max_output_tokens': expected a value <= {model.max_output_tokens}.",
-                code="integer_above_max_value",
-                param="max_output_tokens",
-            )

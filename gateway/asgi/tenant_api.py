@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, telemetry_of
+from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.responses_endpoint import ResponsesEndpoint
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 def tenant_api(
     responses: ResponsesEndpoint,
+    input_tokens: InputTokensEndpoint,
     models: ModelsEndpoint,
     rate_limits: RateLimitHeaders,
     metrics: Metrics,
@@ -59,6 +61,7 @@ def tenant_api(
         for prefix in ("", "/{project_id}")
         for path, endpoint, method in (
             ("/v1/responses", responses, "POST"),
+            ("/v1/responses/input_tokens", input_tokens.count, "POST"),
             ("/v1/models", models.list, "GET"),
             ("/v1/models/{model:path}", models.retrieve, "GET"),
         )
