@@ -19,7 +19,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -134,7 +134,8 @@ class Observer(Protocol):
 
     def received(self, chunk: Chunk) -> None: ...
 
-    def ended(self, outcome: Outcome, usage: Usage) -> None: ...
+    def ended(self, outcome: Outcome, usage: Usage, error: ApiError | None) -> None:
+        """*error* is what the client was told, when the outcome is "failed"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +177,6 @@ async def create_response(
     max_output_tokens = min(request.max_output_tokens or model.default_max_output_tokens, room)
     observer.rendered(len(prompt))
 
-    # 5 reserve
-    reservation = await _reserve(
-        caller,
-        response_id,
-        input_tokens=len(prompt),
-        output_tokens=output_tokens_to_reserve(
-            None if request.max_output_tokens is None else max_output_tokens,
-            default_max_output_tokens=max_output_tokens,
-        ),
-        stations=stations,
-    )
     stream = ResponseStream(
         ResponseObject(
             request,
@@ -200,7 +190,22 @@ async def create_response(
         input_tokens=len(prompt),
         seal_reasoning=_sealer(request, caller, stations),
     )
+
+    # 5 reserve. Shielded: if the client left in the middle of it, Redis would hold
+    # a lease that nobody here knows of. From its answer to the `try` there is no await.
+    with anyio.CancelScope(shield=True):
+        reservation = await _reserve(
+            caller,
+            response_id,
+            input_tokens=len(prompt),
+            output_tokens=output_tokens_to_reserve(
+                None if request.max_output_tokens is None else max_output_tokens,
+                default_max_output_tokens=max_output_tokens,
+            ),
+            stations=stations,
+        )
     outcome: Outcome = "cancelled"  # unless we get to know better
+    error: ApiError | None = None
     try:
         observer.admitted()
         generation = Generation(
@@ -213,15 +218,24 @@ async def create_response(
             deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
         )
         outcome = await _generate(generation, stream, reservation, reply, observer, stations.engine)
+    except UpstreamError as exc:
+        outcome, error = "failed", upstream_error(exc)
+        if stream.state is State.CREATED:
+            raise error from exc
+        await reply.fail(error, stream.fail(error))
     except Exception:
-        outcome = "failed"
+        # A bug of ours: told to the client, and raised for the log.
+        outcome, error = "failed", errors.internal_error()
+        if stream.state is State.STREAMING:
+            with suppress(ApiError):
+                await reply.fail(error, stream.fail(error))
         raise
     finally:
         # 8 settle
         if stream.state is State.STREAMING:
             stream.abandon()
         usage = _charged(stream.usage, outcome)
-        observer.ended(outcome, usage)
+        observer.ended(outcome, usage, error)
         with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
             await stations.settler.settle(reservation, usage, model=model.name, status=outcome)
 
@@ -297,32 +311,25 @@ async def _generate(
     observer: Observer,
     engine: Engine,
 ) -> Outcome:
-    """Stations 6 and 7. Raises ApiError when nothing has been sent yet."""
-    try:
-        async with engine.generate(generation) as chunks:
-            await reply.start(reservation)
-            # At once, before the engine answers: the client learns the id.
-            await reply.send(stream.start())
-            async for chunk in chunks:
-                observer.received(chunk)
-                if chunk.cached_tokens is not None:
-                    stream.cached_tokens = chunk.cached_tokens
-                if events := stream.receive_tokens(chunk.token_ids):
-                    await reply.send(events)
-                if chunk.finish_reason is not None:
-                    await reply.send(stream.finish(chunk.finish_reason, at=int(time.time())))
-                    return _outcome_of(chunk.finish_reason)
-        raise AssertionError("the engine's chunks ended without a finish reason")
-    except UpstreamError as exc:
-        error = upstream_error(exc)
-        if stream.state is State.CREATED:
-            raise error from exc
-        await reply.fail(error, stream.fail(error))
-        return "failed"
-
-
-def _outcome_of(reason: FinishReason) -> Outcome:
-    return "completed" if reason is FinishReason.STOP else "incomplete"
+    """Stations 6 and 7. Raises UpstreamError."""
+    finish_reason: FinishReason | None = None
+    async with engine.generate(generation) as chunks:
+        await reply.start(reservation)
+        # At once, before the engine answers: the client learns the id.
+        await reply.send(stream.start())
+        # To the very end, although we know the last chunk when we see it: to leave
+        # earlier is to cancel, and Triton has races with what is just ending.
+        async for chunk in chunks:
+            observer.received(chunk)
+            if chunk.cached_tokens is not None:
+                stream.cached_tokens = chunk.cached_tokens
+            if events := stream.receive_tokens(chunk.token_ids):
+                await reply.send(events)
+            if chunk.finish_reason is not None:
+                finish_reason = chunk.finish_reason
+                await reply.send(stream.finish(finish_reason, at=int(time.time())))
+    assert finish_reason is not None, "the engine's chunks ended without a finish reason"
+    return "completed" if finish_reason is FinishReason.STOP else "incomplete"
 
 
 def _charged(usage: Usage, outcome: Outcome) -> Usage:

@@ -26,6 +26,7 @@ class StreamReply:
         self._encoder = encoder
         self._last_sent_at = time.monotonic()
         self._started = False
+        self._ended = False
 
     async def start(self, reservation: Reservation) -> None:
         headers = {
@@ -51,8 +52,13 @@ class StreamReply:
 
     async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
         await self.send(events)
+        await self.end()
 
     async def end(self) -> None:
+        """The last bytes. May be repeated."""
+        if self._ended:
+            return
+        self._ended = True
         await self._send({"type": "http.response.body", "body": sse.DONE, "more_body": False})
 
     async def keep_alive(self, interval_s: float) -> Never:
@@ -62,7 +68,7 @@ class StreamReply:
         """
         while True:
             silent_s = time.monotonic() - self._last_sent_at
-            if self._started and silent_s >= interval_s:
+            if self._started and not self._ended and silent_s >= interval_s:
                 await self._write(sse.KEEP_ALIVE)
                 silent_s = 0
             await anyio.sleep(max(interval_s - silent_s, 0.01))

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, telemetry_of
+from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.rate_limits import RateLimitHeaders
@@ -22,7 +23,7 @@ from gateway.responses.errors import ApiError
 from gateway.store.errors import StoreUnavailable
 from gateway.telemetry.metrics import Metrics
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def tenant_api(
@@ -30,6 +31,7 @@ def tenant_api(
     input_tokens: InputTokensEndpoint,
     models: ModelsEndpoint,
     rate_limits: RateLimitHeaders,
+    in_flight: RequestsInFlight,
     metrics: Metrics,
 ) -> ASGIApp:
     """Every path exists twice: for the key's default project, and for one in the path."""
@@ -50,9 +52,13 @@ def tenant_api(
             return await told(request, errors.method_not_allowed(allowed))
         return await told(request, errors.not_found())
 
+    async def bug(request: Request, error: Exception) -> Response:
+        telemetry_of(request.scope).error_code = "internal_error"
+        return error_answer(errors.internal_error())
+
     async def store_unavailable(request: Request, error: Exception) -> Response:
         telemetry = telemetry_of(request.scope)
-        logger.warning("request %s refused, no store: %s", telemetry.request_id, error)
+        _log.warning("request %s refused, no store: %s", telemetry.request_id, error)
         telemetry.error_code = "store_unavailable"
         return error_answer(errors.store_unavailable())
 
@@ -72,8 +78,10 @@ def tenant_api(
             ApiError: told,
             HTTPException: routing_error,
             StoreUnavailable: store_unavailable,
+            # Starlette answers with this and raises the bug again, for the boundary to log.
+            Exception: bug,
         },
     )
     # A slash too many is a 404 with our body, not a redirect that loses the POST.
     app.router.redirect_slashes = False
-    return RequestBoundary(app, metrics)
+    return RequestBoundary(app, in_flight, metrics)

@@ -63,7 +63,11 @@ class Seal:
         except (binascii.Error, InvalidTag, ValueError) as exc:
             raise CannotOpen from exc
         # Ours, since the tag is right, but bounded all the same.
-        return zlib.decompressobj().decompress(deflated, MAX_TEXT_BYTES).decode()
+        inflater = zlib.decompressobj()
+        text = inflater.decompress(deflated, MAX_TEXT_BYTES)
+        if inflater.unconsumed_tail:
+            raise CannotOpen
+        return text.decode()
 
 
 def _key(secret: bytes) -> AESGCM:
