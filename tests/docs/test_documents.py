@@ -37,7 +37,9 @@ def test_every_setting_of_the_gateway_is_documented_with_its_default() -> None:
 
 def test_every_error_code_is_documented() -> None:
     documented = set(re.findall(r"`([a-z_]+)`", (DOCS / "errors.md").read_text()))
-    source = "".join(path.read_text() for path in Path("gateway/responses").glob("*.py"))
+    packages = ("gateway/responses", "gateway/chat")
+    paths = (path for package in packages for path in Path(package).glob("*.py"))
+    source = "".join(path.read_text() for path in paths)
     # The codes of errors.py stand alone on a line; elsewhere they are named.
     codes = set(re.findall(r'code="([a-z_]+)"', source))
     codes |= set(re.findall(r'^        "([a-z]+(?:_[a-z]+)+)",$', source, re.MULTILINE))
