@@ -13,11 +13,11 @@ from starlette.types import ASGIApp
 
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, telemetry_of
+from gateway.asgi.generation_endpoint import GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.rate_limits import RateLimitHeaders
-from gateway.asgi.responses_endpoint import ResponsesEndpoint
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
 from gateway.store.errors import StoreUnavailable
@@ -27,7 +27,8 @@ _log = logging.getLogger(__name__)
 
 
 def tenant_api(
-    responses: ResponsesEndpoint,
+    responses: GenerationEndpoint,
+    chat: GenerationEndpoint,
     input_tokens: InputTokensEndpoint,
     models: ModelsEndpoint,
     rate_limits: RateLimitHeaders,
@@ -68,6 +69,7 @@ def tenant_api(
         for path, endpoint, method in (
             ("/v1/responses", responses, "POST"),
             ("/v1/responses/input_tokens", input_tokens.count, "POST"),
+            ("/v1/chat/completions", chat, "POST"),
             ("/v1/models", models.list, "GET"),
             ("/v1/models/{model:path}", models.retrieve, "GET"),
         )
