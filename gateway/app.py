@@ -26,6 +26,7 @@ from gateway.config import Settings
 from gateway.create_response import ModelSettings, Stations
 from gateway.harmony.encoding import Encoding
 from gateway.iam.secret_hash import Peppers
+from gateway.schema_compiler import SchemaCompiler
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, store_errors
@@ -132,6 +133,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     engine = TritonEngine(
         pool, timeouts, model_name=settings.model, observer=UpstreamTelemetry(metrics)
     )
+    schemas = SchemaCompiler()
     stations = Stations(
         model=ModelSettings(
             name=settings.model,
@@ -140,6 +142,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             max_duration_s=settings.max_duration_s,
             current_date=settings.current_date,
         ),
+        schemas=schemas,
         tokenizer=PromptTokenizer(Encoding(load_ranks())),
         ledger=ledger,
         settler=settler,
@@ -160,7 +163,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     readiness = Readiness(ping, pool, settler)
     ops = ops_api(registry, readiness.why_not)
 
-    async with redis, ping.client, pool, anyio.create_task_group() as tasks:
+    async with redis, ping.client, pool, schemas, anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
         yield Gateway(tenant, ops, metrics, readiness)

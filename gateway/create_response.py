@@ -1,10 +1,10 @@
 """One request for a response, from a valid body to its last event.
 
 Read this file first: it is the whole of what the gateway does, station by
-station. The stations it does not do itself -- accept, authenticate, validate --
-have already happened when we get here (`asgi/responses_endpoint.py`).
+station. The stations it does not do itself -- accept, authenticate, validate
+the fields -- have already happened when we get here (`asgi/responses_endpoint.py`).
 
-    4 render -> 5 reserve -> 6 generate -> 7 translate -> 8 settle
+    3 validate the schemas -> 4 render -> 5 reserve -> 6 generate -> 7 translate -> 8 settle
 
 Events are pushed with `await reply.send(event)`, not yielded: a client that
 goes away cancels this task, and the `finally` below runs at once, in this task.
@@ -25,20 +25,30 @@ from typing import Literal, Protocol, assert_never
 
 import anyio
 
-from gateway.generation import Chunk, FinishReason, Generation, Sampling, UpstreamError
+from gateway.generation import (
+    Chunk,
+    FinishReason,
+    Generation,
+    OutputConstraint,
+    Sampling,
+    UpstreamError,
+)
 from gateway.harmony.conversation import Conversation
 from gateway.harmony.parser import HarmonyParser
 from gateway.quota.estimate import output_tokens_to_reserve
 from gateway.quota.reservation import Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.responses import errors
+from gateway.responses.constraint import SentSchema, output_constraint, schemas_to_compile
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Event
 from gateway.responses.failures import quota_exceeded, upstream_error
+from gateway.responses.logprobs import TokenLogprobs
 from gateway.responses.output_mapping import OutputMapping
 from gateway.responses.prompt import to_conversation
 from gateway.responses.request import CreateResponse
 from gateway.responses.response import ResponseObject
+from gateway.responses.schema_limits import check_schema_limits
 from gateway.responses.stream import ResponseStream, State
 from wire.vocabulary import CALL, ENDOFTEXT, RETURN
 
@@ -81,6 +91,13 @@ class Tokenizer(Protocol):
 
     @property
     def token_bytes(self) -> Callable[[int], bytes]: ...
+
+
+class Schemas(Protocol):
+    """Knows which JSON schemas an engine can enforce."""
+
+    async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
+        """Raises ApiError: 400 naming one that it cannot."""
 
 
 class Ledger(Protocol):
@@ -138,6 +155,7 @@ class Stations:
     """What the stations work with; built once, in `app.py`."""
 
     model: ModelSettings
+    schemas: Schemas
     tokenizer: Tokenizer
     ledger: Ledger
     settler: Settler
@@ -160,6 +178,9 @@ async def create_response(
         StoreUnavailable: as the ledger does; nothing has been sent.
     """
     model = stations.model
+
+    # 3 validate: the rest of it, which takes a while.
+    constraint = await _constraint(request, caller.project_id, stations.schemas)
 
     # 4 render: the exact size of the input is known before a GPU sees it.
     today = model.current_date or datetime.now(UTC).strftime("%Y-%m-%d")
@@ -188,6 +209,7 @@ async def create_response(
         OutputMapping.of(request),
         HarmonyParser(stations.tokenizer.token_bytes),
         input_tokens=len(prompt),
+        logprobs=_logprobs(request, stations.tokenizer),
     )
     outcome: Outcome = "cancelled"  # unless we get to know better
     try:
@@ -200,6 +222,8 @@ async def create_response(
             stop_token_ids=STOP_TOKEN_IDS,
             cache_salt=_cache_salt(caller.project_id),
             deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
+            constraint=constraint,
+            top_logprobs=request.top_logprobs if request.wants_logprobs else None,
         )
         outcome = await _generate(generation, stream, reservation, reply, observer, stations.engine)
     except Exception:
@@ -213,6 +237,23 @@ async def create_response(
         observer.ended(outcome, usage)
         with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
             await stations.settler.settle(reservation, usage, model=model.name, status=outcome)
+
+
+async def _constraint(
+    request: CreateResponse, project_id: str, schemas: Schemas
+) -> OutputConstraint | None:
+    """Raises ApiError when a schema is too large, or cannot be enforced."""
+    check_schema_limits(request)
+    constraint = output_constraint(request)
+    if constraint is not None and (sent := schemas_to_compile(request, constraint)):
+        await schemas.check(project_id, sent)
+    return constraint
+
+
+def _logprobs(request: CreateResponse, tokenizer: Tokenizer) -> TokenLogprobs | None:
+    if not request.wants_logprobs:
+        return None
+    return TokenLogprobs(tokenizer.token_bytes, top_logprobs=request.top_logprobs)
 
 
 async def _reserve(
@@ -265,7 +306,7 @@ async def _generate(
                 observer.received(chunk)
                 if chunk.cached_tokens is not None:
                     stream.cached_tokens = chunk.cached_tokens
-                if events := stream.receive_tokens(chunk.token_ids):
+                if events := stream.receive_tokens(chunk.token_ids, chunk.logprobs):
                     await reply.send(events)
                 if chunk.finish_reason is not None:
                     await reply.send(stream.finish(chunk.finish_reason, at=int(time.time())))

@@ -4,7 +4,8 @@ Field by field this follows the spec of the API; where OpenAI's clients send
 more than the spec names, it is accepted, ignored or refused by name. Unknown
 fields are ignored: Codex, for one, sends fields of its own.
 
-What is valid but cannot be served yet is refused by `unserved.py`.
+How large its schemas may be is said by `schema_limits.py`; what is valid but
+cannot be served yet is refused by `unserved.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from pydantic import Field, model_validator
 
 from gateway.harmony.conversation import Effort
 from gateway.responses.items import Input
-from gateway.responses.tools import MAX_TOOLS, AllowedTools, NamedFunction, Tool, ToolChoice
+from gateway.responses.tools import (
+    MAX_TOOLS,
+    AllowedTools,
+    FunctionTool,
+    NamedFunction,
+    Tool,
+    ToolChoice,
+)
 from gateway.responses.validation import ApiModel, refused
 
 MAX_METADATA_PAIRS = 16
@@ -85,6 +93,10 @@ class TextOptions(ApiModel):
     verbosity: Literal["low", "medium", "high"] = "medium"
 
 
+class StreamOptions(ApiModel):
+    include_obfuscation: bool = False  # accepted without effect: none is sent
+
+
 Include = Literal[
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
@@ -133,6 +145,7 @@ class CreateResponse(ApiModel):
     background: bool = False
     truncation: str = "disabled"
     stream: bool = False
+    stream_options: StreamOptions | None = None
     user: str | None = None
     safety_identifier: Annotated[str, Field(max_length=128)] | None = None
     prompt_cache_key: str | None = None
@@ -158,6 +171,20 @@ class CreateResponse(ApiModel):
             )
         _check_tools(self)
         return self
+
+    @property
+    def callable_tools(self) -> list[FunctionTool]:
+        """Those that `tool_choice` lets the model call."""
+        match self.tool_choice:
+            case "none":
+                return []
+            case NamedFunction(name=name):
+                names = {name}
+            case AllowedTools(tools=allowed):
+                names = {tool.name for tool in allowed}
+            case _:
+                return self.tools
+        return [tool for tool in self.tools if tool.name in names]
 
     @property
     def wants_logprobs(self) -> bool:

@@ -1,6 +1,6 @@
 """What the API knows but this version does not serve yet.
 
-Refused rather than ignored: a client that asks for JSON must not get prose.
+Refused rather than ignored: a client that relies on a field must learn that it cannot.
 """
 
 from __future__ import annotations
@@ -10,14 +10,7 @@ from gateway.responses.request import CreateResponse
 
 
 def refuse_what_is_not_served(request: CreateResponse) -> None:
-    """Raises ApiError: 400 unsupported_value or unsupported_parameter, naming the field."""
-    if request.text.format.type != "text":
-        raise _not_yet("text.format.type", f"'{request.text.format.type}'")
-    if request.tool_choice not in ("auto", "none"):
-        raise _not_yet("tool_choice", "anything but 'auto' and 'none'")
-    if request.wants_logprobs:
-        param = "logprobs" if request.logprobs else "include"
-        raise _not_yet(param, "log probabilities")
+    """Raises ApiError: 400 unsupported_value, naming the field."""
     if "reasoning.encrypted_content" in request.include:
         raise _not_yet("include", "'reasoning.encrypted_content'")
 

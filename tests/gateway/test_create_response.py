@@ -16,6 +16,7 @@ from gateway.generation import Chunk, FinishReason, Generation, UpstreamError, U
 from gateway.harmony.encoding import Encoding
 from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.quota.usage import Usage
+from gateway.responses.constraint import SentSchema
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Event, OutputTextDelta
 from gateway.responses.request import CreateResponse
@@ -38,6 +39,9 @@ class Stage:
     reserved: list[dict[str, Any]] = field(default_factory=list)
     settled: list[tuple[Usage, str]] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda event: None
+
+    async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
+        self.happened.append(f"check {[schema.param for schema in schemas]}")
 
     async def reserve(self, **asked: Any) -> Reservation | Refused | Stale:
         self.reserved.append(asked)
@@ -117,6 +121,7 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
         stage,
         Stations(
             model=ModelSettings("gpt-oss-120b", 1000, 500, 60, "2026-11-22"),
+            schemas=stage,
             tokenizer=PromptTokenizer(encoding),
             ledger=stage,
             settler=stage,
