@@ -48,9 +48,9 @@ def output_constraint(request: CreateResponse) -> OutputConstraint | None:
     if not (call_required or some_are_forbidden or any_strict or final_schema):
         return None
     return OutputConstraint(
-        functions=[
+        functions=tuple(
             Function(tool.name, _arguments_schema(tool, forced=call_required)) for tool in tools
-        ],
+        ),
         call_required=call_required,
         final_schema_json=final_schema,
     )

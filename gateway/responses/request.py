@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.harmony.conversation import Effort
 from gateway.responses.items import Input
@@ -41,6 +41,19 @@ _EFFORTS = {
     "xhigh": Effort.HIGH,
     "max": Effort.HIGH,
 }
+
+
+def _pairs_are_few(metadata: Any) -> Any:
+    # Before they are looked at: a million wrong ones would be a million errors.
+    if isinstance(metadata, dict) and len(metadata) > MAX_METADATA_PAIRS:
+        raise refused(
+            "object_above_max_properties",
+            f"'metadata' takes at most {MAX_METADATA_PAIRS} pairs.",
+        )
+    return metadata
+
+
+Metadata = Annotated[dict[str, str], BeforeValidator(_pairs_are_few)]
 
 
 class ReasoningOptions(ApiModel):
@@ -125,7 +138,7 @@ class CreateResponse(ApiModel):
     frequency_penalty: Penalty = 0.0
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
-    include: list[Include] = []
+    include: Annotated[list[Include], Field(fail_fast=True)] = []
     reasoning: ReasoningOptions = ReasoningOptions()
     text: TextOptions = TextOptions()
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] = []
@@ -133,7 +146,7 @@ class CreateResponse(ApiModel):
     # gpt-oss ends its turn with a call, and the spec says that false is ignored.
     parallel_tool_calls: bool = True
     max_tool_calls: Annotated[int, Field(ge=1)] | None = None
-    metadata: dict[str, str] = {}
+    metadata: Metadata = {}
     # The answer is never stored; the fields about storing are accepted or
     # refused so that a client learns it where it matters to it.
     store: bool = False
@@ -192,12 +205,6 @@ class CreateResponse(ApiModel):
 
 
 def _check_metadata(metadata: dict[str, str]) -> None:
-    if len(metadata) > MAX_METADATA_PAIRS:
-        raise refused(
-            "object_above_max_properties",
-            f"'metadata' takes at most {MAX_METADATA_PAIRS} pairs.",
-            field="metadata",
-        )
     for key, value in metadata.items():
         if len(key) > MAX_METADATA_KEY_CHARS or len(value) > MAX_METADATA_VALUE_CHARS:
             raise refused(

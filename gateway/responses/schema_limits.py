@@ -100,7 +100,7 @@ def _refused(param: str, path: _Path, what: str) -> ApiError:
     )
 
 
-def _pointer(path: _Path, limit: int = 200) -> str:
+def _pointer(path: _Path, limit: int = 400) -> str:
     """The JSON pointer of *path*; the front of a long one is left out."""
     parts: list[str] = []
     length = 0
