@@ -24,7 +24,7 @@ import time
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
-MEMORY_LIMIT_BYTES = 1 << 30
+MEMORY_LIMIT_BYTES = 256 << 20
 # An engine compiles again, between two tokens of everybody's.
 SCHEMA_CPU_LIMIT_S = 0.5
 # All schemas of one request; 128 small tools take 0.2 s.

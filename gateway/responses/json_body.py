@@ -8,7 +8,6 @@ import orjson
 
 from gateway.responses.errors import ApiError, invalid_request
 
-
 # What is wrong in a longer body is not looked for as closely: 16 MB take a second.
 MAX_EXPLAINED_BYTES = 1_000_000
 

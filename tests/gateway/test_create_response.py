@@ -12,7 +12,14 @@ import anyio.lowlevel
 import pytest
 
 from gateway.create_response import Caller, ModelSettings, Stations, create_response
-from gateway.generation import Chunk, FinishReason, Generation, UpstreamError, UpstreamFailure
+from gateway.generation import (
+    Chunk,
+    FinishReason,
+    Generation,
+    TokenLogprob,
+    UpstreamError,
+    UpstreamFailure,
+)
 from gateway.harmony.encoding import Encoding
 from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.quota.usage import Usage
@@ -277,3 +284,48 @@ async def test_a_project_that_changes_all_the_time_does_not_keep_a_request_for_e
         await run(stage, encoding)
     assert told.value.status == 503
     assert len(stage.reserved) == 3
+
+
+async def test_schemas_are_checked_before_anything_is_reserved(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello, FinishReason.STOP)])
+    schema = {"type": "object"}
+    text = {"format": {"type": "json_schema", "name": "n", "schema": schema}}
+    await run(stage, encoding, text=text)
+
+    assert stage.happened[:2] == ["check ['text.format.schema']", "reserve"]
+    constraint = stage.generations[0].constraint
+    assert constraint is not None
+    assert constraint.final_schema_json == '{"type":"object"}'
+
+    deep: dict[str, Any] = {}
+    for _ in range(100):
+        deep = {"items": deep}
+    stage = Stage([])
+    with pytest.raises(ApiError) as refused:
+        await run(stage, encoding, tools=[{"type": "function", "name": "f", "parameters": deep}])
+    assert (refused.value.code, stage.happened) == ("invalid_json_schema", [])
+
+
+async def test_log_probabilities_are_asked_for_and_told(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    logprobs = [TokenLogprob(-0.5, ((13, -1.0),))] * len(hello)
+    stage = Stage([Chunk(hello, FinishReason.STOP, logprobs=logprobs)])
+    await run(stage, encoding, include=["message.output_text.logprobs"], top_logprobs=1)
+
+    assert stage.generations[0].top_logprobs == 1
+    (delta,) = [event for event in stage.events if isinstance(event, OutputTextDelta)]
+    assert [entry["token"] for entry in delta.logprobs] == ["Hello", " there"]
+
+
+async def test_schemas_that_a_worker_refuses_are_told_as_the_tenants_mistake(
+    encoding: Encoding,
+) -> None:
+    refusal = UpstreamError(UpstreamFailure.CONSTRAINT_REFUSED, "grammar too large")
+    stage = Stage([Chunk(), refusal])
+    await run(stage, encoding, text={"format": {"type": "json_object"}})
+
+    assert "fail invalid_json_schema" in stage.happened
+    assert stage.settled == [(FREE, "failed")]
