@@ -40,6 +40,8 @@ ANSWER_TIMEOUT_S = 15.0
 _SCRIPT = str(Path(__file__).with_name("compile_schemas.py"))
 _MAX_ANSWER_BYTES = 10_000
 
+TOO_SLOW = "it takes too long to compile"
+
 Complaint = str | None
 
 
@@ -72,12 +74,16 @@ class _CompilerProcess:
         return complaints
 
     async def _last_words(self) -> str:
-        returncode = await self._process.wait()
-        # A signal ends it if a schema is too much for it; otherwise the bug is ours.
-        assert returncode < 0, f"the schema compiler ended with {returncode}"
-        if returncode == -signal.SIGPROF:
-            return "it takes too long to compile"
-        return "it takes too much memory to compile"
+        match -await self._process.wait():
+            case signal.SIGPROF:
+                return TOO_SLOW
+            case signal.SIGABRT | signal.SIGSEGV | signal.SIGBUS:
+                return "it takes too much memory to compile"
+            case signal.SIGKILL | signal.SIGTERM:
+                # Somebody else's doing: it says nothing of the schema.
+                raise errors.overloaded()
+            case other:
+                raise AssertionError(f"the schema compiler ended with {-other}")
 
     @property
     def ended(self) -> bool:
@@ -152,14 +158,16 @@ class SchemaCompiler:
     async def _compile(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
         unknown = [s for s in schemas if _key(project_id, s.json) not in self._kept]
         complaints = await self._in_a_process([schema.json for schema in unknown])
-        for schema, complaint in zip(unknown, complaints, strict=False):
-            self._keep(_key(project_id, schema.json), complaint)
+        for index, (schema, complaint) in enumerate(zip(unknown, complaints, strict=False)):
+            # Perhaps those before it took the time, and alone it is fine.
+            if index == 0 or complaint != TOO_SLOW:
+                self._keep(_key(project_id, schema.json), complaint)
             if complaint is not None:
                 raise _refused(schema, complaint)
 
     async def _in_a_process(self, schemas: Sequence[str]) -> Sequence[Complaint]:
         async with self._free:
-            process = self._idle.pop() if self._idle else await _CompilerProcess.start()
+            process = await self._an_idle_process() or await _CompilerProcess.start()
             whole = False
             try:
                 with anyio.fail_after(ANSWER_TIMEOUT_S):
@@ -174,6 +182,14 @@ class SchemaCompiler:
                 else:
                     await process.kill()
             return complaints
+
+    async def _an_idle_process(self) -> _CompilerProcess | None:
+        while self._idle:
+            process = self._idle.pop()
+            if not process.ended:
+                return process
+            await process.kill()
+        return None
 
     def _keep(self, key: bytes, complaint: Complaint) -> None:
         self._kept[key] = complaint

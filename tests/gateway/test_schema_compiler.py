@@ -139,3 +139,21 @@ async def test_arguments_of_128_tools_are_compiled_at_once(compiler: SchemaCompi
     await compiler.check("p", [sent(tool(n), f"tools[{n}].parameters") for n in range(128)])
     bad = [sent(tool(n) | ({"type": "x"} if n == 99 else {}), f"tools[{n}]") for n in range(128)]
     assert (await refusal(compiler, *bad)).param == "tools[99]"
+
+
+async def test_a_process_that_somebody_else_ended_is_replaced(compiler: SchemaCompiler) -> None:
+    await compiler.check("project1", [sent(FINE)])
+    (idle,) = compiler._idle
+    idle._process.kill()
+    await idle._process.wait()
+
+    await compiler.check("project1", [sent({**FINE, "title": "another"})])
+
+
+async def test_a_schema_is_not_blamed_for_good_for_the_time_that_others_took(
+    compiler: SchemaCompiler,
+) -> None:
+    slow = sent(CPU_BOMB, "tools[1].parameters")
+    assert (await refusal(compiler, sent(FINE), slow)).param == slow.param
+    assert compiler._kept.popitem()[1] is None
+    assert not compiler._kept
