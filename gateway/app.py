@@ -34,6 +34,7 @@ from gateway.harmony.encoding import Encoding
 from gateway.iam.secret_hash import Peppers
 from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
+from gateway.schema_compiler import SchemaCompiler
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, store_errors
@@ -150,6 +151,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     engine = TritonEngine(
         pool, timeouts, model_name=settings.model, observer=UpstreamTelemetry(metrics)
     )
+    schemas = SchemaCompiler()
     stations = Stations(
         model=ModelSettings(
             name=settings.model,
@@ -158,6 +160,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             max_duration_s=settings.max_duration_s,
             current_date=settings.current_date.isoformat() if settings.current_date else None,
         ),
+        schemas=schemas,
         tokenizer=PromptTokenizer(Encoding(load_ranks())),
         ledger=ledger,
         settler=settler,
@@ -186,7 +189,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     readiness = Readiness(ping, pool, settler)
     ops = ops_api(registry, readiness.why_not)
 
-    async with redis, ping.client, pool, anyio.create_task_group() as tasks:
+    async with redis, ping.client, pool, schemas, anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
         gateway = Gateway(tenant, ops, metrics, readiness, in_flight)

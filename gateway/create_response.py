@@ -1,10 +1,10 @@
 """One request for a response, from a valid body to its last event.
 
 Read this file first: it is the whole of what the gateway does, station by
-station. The stations it does not do itself -- accept, authenticate, validate --
-have already happened when we get here (`asgi/generation_endpoint.py`).
+station. The stations it does not do itself -- accept, authenticate, validate
+the fields -- have already happened when we get here (`asgi/generation_endpoint.py`).
 
-    4 render -> 5 reserve -> 6 generate -> 7 translate -> 8 settle
+    3 validate the schemas -> 4 render -> 5 reserve -> 6 generate -> 7 translate -> 8 settle
 
 Events are pushed with `await reply.send(event)`, not yielded: a client that
 goes away cancels this task, and the `finally` below runs at once, in this task.
@@ -27,21 +27,31 @@ from typing import Literal, Protocol, assert_never
 
 import anyio
 
-from gateway.generation import Chunk, FinishReason, Generation, Sampling, UpstreamError
+from gateway.generation import (
+    Chunk,
+    FinishReason,
+    Generation,
+    OutputConstraint,
+    Sampling,
+    UpstreamError,
+)
 from gateway.harmony.conversation import Conversation
 from gateway.harmony.parser import HarmonyParser
 from gateway.quota.estimate import output_tokens_to_reserve
 from gateway.quota.reservation import Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.responses import errors
+from gateway.responses.constraint import SentSchema, output_constraint, schemas_to_compile
 from gateway.responses.dialect import ObjectName
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Event
 from gateway.responses.failures import quota_exceeded, upstream_error
+from gateway.responses.logprobs import TokenLogprobs
 from gateway.responses.output_mapping import OutputMapping
 from gateway.responses.prompt import to_conversation
 from gateway.responses.request import CreateResponse
 from gateway.responses.response import ResponseObject
+from gateway.responses.schema_limits import check_schema_limits
 from gateway.responses.sealing import NONCE_BYTES, Seal
 from gateway.responses.stream import ResponseStream, State
 from wire.vocabulary import CALL, ENDOFTEXT, RETURN
@@ -85,6 +95,13 @@ class Tokenizer(Protocol):
 
     @property
     def token_bytes(self) -> Callable[[int], bytes]: ...
+
+
+class Schemas(Protocol):
+    """Knows which JSON schemas an engine can enforce."""
+
+    async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
+        """Raises ApiError: 400 naming one that it cannot."""
 
 
 class Ledger(Protocol):
@@ -143,6 +160,7 @@ class Stations:
     """What the stations work with; built once, in `app.py`."""
 
     model: ModelSettings
+    schemas: Schemas
     tokenizer: Tokenizer
     ledger: Ledger
     settler: Settler
@@ -169,6 +187,9 @@ async def create_response(
     """
     model = stations.model
 
+    # 3 validate: the rest of it, which takes a while.
+    constraint = await _constraint(request, caller.project_id, stations.schemas)
+
     # 4 render: the exact size of the input is known before a GPU sees it.
     prompt = await render_prompt(request, caller, stations)
     room = model.context_tokens - len(prompt)
@@ -189,6 +210,7 @@ async def create_response(
         HarmonyParser(stations.tokenizer.token_bytes),
         input_tokens=len(prompt),
         seal_reasoning=_sealer(request, caller, stations),
+        logprobs=_logprobs(request, stations.tokenizer),
     )
 
     # 5 reserve. Shielded: if the client left in the middle of it, Redis would hold
@@ -216,6 +238,8 @@ async def create_response(
             stop_token_ids=STOP_TOKEN_IDS,
             cache_salt=_cache_salt(caller.project_id),
             deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
+            constraint=constraint,
+            top_logprobs=request.top_logprobs if request.wants_logprobs else None,
         )
         outcome = await _generate(generation, stream, reservation, reply, observer, stations.engine)
     except UpstreamError as exc:
@@ -271,6 +295,23 @@ def _sealer(
     return seal
 
 
+async def _constraint(
+    request: CreateResponse, project_id: str, schemas: Schemas
+) -> OutputConstraint | None:
+    """Raises ApiError when a schema is too large, or cannot be enforced."""
+    check_schema_limits(request)
+    constraint = output_constraint(request)
+    if constraint is not None and (sent := schemas_to_compile(request, constraint)):
+        await schemas.check(project_id, sent)
+    return constraint
+
+
+def _logprobs(request: CreateResponse, tokenizer: Tokenizer) -> TokenLogprobs | None:
+    if not request.wants_logprobs:
+        return None
+    return TokenLogprobs(tokenizer.token_bytes, top_logprobs=request.top_logprobs)
+
+
 async def _reserve(
     caller: Caller,
     response_id: str,
@@ -323,7 +364,7 @@ async def _generate(
             observer.received(chunk)
             if chunk.cached_tokens is not None:
                 stream.cached_tokens = chunk.cached_tokens
-            if events := stream.receive_tokens(chunk.token_ids):
+            if events := stream.receive_tokens(chunk.token_ids, chunk.logprobs):
                 await reply.send(events)
             if chunk.finish_reason is not None:
                 finish_reason = chunk.finish_reason

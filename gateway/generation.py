@@ -93,6 +93,7 @@ class UpstreamFailure(enum.Enum):
     OVERLOADED = "overloaded"  # all that were asked have too much to do
     TIMEOUT = "timeout"  # first token or total deadline
     CONTEXT_TOO_LONG = "context_too_long"  # the engine's context is smaller than ours
+    CONSTRAINT_REFUSED = "constraint_refused"  # the engine cannot enforce it: a schema is to blame
     ENGINE_FAILED = "engine_failed"  # the worker died, or broke the contract
 
 

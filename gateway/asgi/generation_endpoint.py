@@ -25,7 +25,6 @@ from gateway.responses.errors import ApiError
 from gateway.responses.events import Json
 from gateway.responses.json_body import parse_json_object
 from gateway.responses.request import CreateResponse
-from gateway.responses.unserved import refuse_what_is_not_served
 
 
 class Asked(Protocol):
@@ -102,7 +101,6 @@ class GenerationEndpoint:
         telemetry.streamed = asked.request.stream
         try:
             self._model.check(asked.request)
-            refuse_what_is_not_served(asked.request)
             await self._answer(asked, caller, scope, receive, send)
         except ApiError as error:
             raise asked.told(error) from error.__cause__

@@ -24,7 +24,7 @@ from __future__ import annotations
 import codecs
 import enum
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.harmony.header import Channel, Header, read_header, read_header_without_end
 from wire.vocabulary import CALL, CHANNEL, CONSTRAIN, END, ENDOFTEXT, MESSAGE, RETURN, START
@@ -44,6 +44,10 @@ class TextDelta:
     """More text of the message. Never empty, never half a character."""
 
     text: str
+    # Its tokens, counted from the generation's first. Which of two deltas a token
+    # is in depends on how the tokens were cut, so it is no part of what was said.
+    start: int = field(default=0, compare=False)
+    end: int = field(default=0, compare=False)  # the first token that is not in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,9 @@ class HarmonyParser:
         self._token_bytes = token_bytes
         self._state = _State.HEADER
         self._header: list[int] = []
+        self._header_positions: list[int] = []
+        self._position = 0  # of the token that is being read
+        self._text_start = 0  # of the tokens whose text is in no event yet
         self._undecoded: list[bytes] = []  # text of this call that is in no event yet
         self._token_count = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -101,7 +108,8 @@ class HarmonyParser:
             else:
                 self._end_message(events, whole=True)
                 if token_id not in _ENDS:
-                    self._header.append(token_id)
+                    self._append_to_header(token_id)
+            self._position += 1
         self._flush_text(events)
         return events
 
@@ -117,14 +125,15 @@ class HarmonyParser:
     def _receive_in_header(self, token_id: int, events: list[HarmonyEvent]) -> None:
         if token_id == MESSAGE:
             self._start_message(read_header(self._spelled_header()), events)
-            self._header.clear()
+            self._text_start = self._position + 1
+            self._clear_header()
         elif token_id in _ENDS:
             self._end_header(events, whole=True)
         elif token_id == START:
             self._end_header(events, whole=True)
-            self._header.append(token_id)
+            self._append_to_header(token_id)
         elif self._spelled(token_id):
-            self._header.append(token_id)
+            self._append_to_header(token_id)
             if len(self._header) == HEADER_LIMIT_TOKENS:
                 header, text_offset = read_header_without_end(self._spelled_header())
                 self._start_message(header, events)
@@ -141,7 +150,7 @@ class HarmonyParser:
             self._start_message(header, events)
             self._move_header_to_text(text_offset)
             self._end_message(events, whole=whole)
-        self._header.clear()
+        self._clear_header()
 
     def _start_message(self, header: Header, events: list[HarmonyEvent]) -> None:
         assert self._state is _State.HEADER
@@ -162,20 +171,41 @@ class HarmonyParser:
 
     def _flush_text(self, events: list[HarmonyEvent], *, final: bool = False) -> None:
         text = self._decoder.decode(b"".join(self._undecoded), final)
-        self._undecoded.clear()
         if text:
-            events.append(TextDelta(text))
+            end = self._position - self._tokens_held_back()
+            events.append(TextDelta(text, self._text_start, end))
+            self._text_start = end
+        self._undecoded.clear()
+
+    def _tokens_held_back(self) -> int:
+        """How many of the last tokens end in half a character, or lie within it."""
+        missing = len(self._decoder.getstate()[0])
+        count = 0
+        while missing > 0:
+            count += 1
+            missing -= len(self._undecoded[-count])
+        return count
 
     def _move_header_to_text(self, text_offset: int) -> None:
         """Make the header's tokens text, from byte *text_offset* of its spelling on."""
         end = 0
-        for token_id in self._header:
+        self._text_start = self._position
+        for token_id, position in zip(self._header, self._header_positions, strict=True):
             end += len(self._spelled(token_id))
             if end > text_offset:
+                self._text_start = min(self._text_start, position)
                 self._append(token_id)
                 # The token in which the text begins may begin before it.
                 self._undecoded[-1] = self._undecoded[-1][-(end - text_offset) :]
+        self._clear_header()
+
+    def _append_to_header(self, token_id: int) -> None:
+        self._header.append(token_id)
+        self._header_positions.append(self._position)
+
+    def _clear_header(self) -> None:
         self._header.clear()
+        self._header_positions.clear()
 
     def _spelled_header(self) -> bytes:
         return b"".join(map(self._spelled, self._header))

@@ -54,7 +54,7 @@ class OutputTextDelta:
     output_index: int
     content_index: int
     delta: str
-    logprobs: list[object]
+    logprobs: list[Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class OutputTextDone:
     output_index: int
     content_index: int
     text: str
-    logprobs: list[object]
+    logprobs: list[Json]
 
 
 @dataclass(frozen=True, slots=True)

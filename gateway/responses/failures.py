@@ -55,6 +55,13 @@ def upstream_error(error: UpstreamError) -> ApiError:
                 code="context_length_exceeded",
                 param="input",
             )
+        case UpstreamFailure.CONSTRAINT_REFUSED:
+            # The gateway has compiled each schema by itself; all of them together are too much.
+            return errors.invalid_request(
+                "The schemas of 'text.format' and 'tools' cannot be enforced together."
+                " Simplify them, or offer fewer tools.",
+                code="invalid_json_schema",
+            )
         case UpstreamFailure.ENGINE_FAILED:
             return errors.engine_failed()
         case _:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Never
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from gateway.responses.validation import ApiModel, refuse
+from gateway.responses.validation import ApiModel, refuse, refused
 
 MAX_INPUT_CHARS = 10_485_760
 MAX_CALL_ID_CHARS = 64
+# Each takes 10 us to validate, on the loop, and an item some 4 tokens of context.
+# So too do wrong ones: all lists here fail fast, with their first error.
+MAX_ITEMS = 10_000
+MAX_PARTS = 10_000  # of all items together
 
 Text = Annotated[str, Field(max_length=MAX_INPUT_CHARS)]
 
@@ -62,7 +66,8 @@ def _tag_of_content(content: Any) -> str:
 
 
 Content = Annotated[
-    Annotated[Text, Tag("=string")] | Annotated[list[ContentPart], Tag("=parts")],
+    Annotated[Text, Tag("=string")]
+    | Annotated[list[ContentPart], Field(fail_fast=True), Tag("=parts")],
     Discriminator(_tag_of_content),
 ]
 
@@ -84,7 +89,7 @@ class ReasoningItem(ApiModel):
     """What the model thought in an earlier response."""
 
     type: Literal["reasoning"]
-    content: list[TextPart] = []
+    content: Annotated[list[TextPart], Field(fail_fast=True)] = []
     encrypted_content: str | None = None
 
 
@@ -155,9 +160,29 @@ def _tag_of_input(value: Any) -> str:
     return "=items" if isinstance(value, list) else "=string"
 
 
+def _parts_are_bounded(items: Any) -> Any:
+    if isinstance(items, list) and len(items) <= MAX_ITEMS:
+        contents = [
+            item.get("output" if item.get("type") == "function_call_output" else "content")
+            for item in items
+            if isinstance(item, dict)
+        ]
+        if sum(len(content) for content in contents if isinstance(content, list)) > MAX_PARTS:
+            raise refused(
+                "array_above_max_length",
+                f"Invalid 'input': expected at most {MAX_PARTS} content parts in all.",
+            )
+    return items
+
+
 Input = Annotated[
     Annotated[Text, Tag("=string")]
-    | Annotated[list[InputItem], Field(min_length=1), Tag("=items")],
+    | Annotated[
+        list[InputItem],
+        Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True),
+        BeforeValidator(_parts_are_bounded),
+        Tag("=items"),
+    ],
     Discriminator(_tag_of_input),
 ]
 

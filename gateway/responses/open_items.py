@@ -8,11 +8,12 @@ that stands in the final response: clients compare them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from gateway.responses import events as ev
 from gateway.responses.events import Event, Json
+from gateway.responses.logprobs import without_bytes
 
 ItemStatus = Literal["completed", "incomplete"]
 
@@ -33,23 +34,26 @@ class OpenMessage:
         self._index = output_index
         self._phase = "commentary" if commentary else "final_answer"
         self._texts: list[str] = []
+        self._logprobs: list[Json] = []
 
     def open(self) -> list[Event]:
         return [
             ev.OutputItemAdded(self._index, self._item("in_progress", [])),
-            ev.ContentPartAdded(self._id, self._index, 0, _output_text("")),
+            ev.ContentPartAdded(self._id, self._index, 0, _output_text("", [])),
         ]
 
-    def receive(self, text: str) -> list[Event]:
+    def receive(self, text: str, logprobs: Sequence[Json] = ()) -> list[Event]:
+        """*logprobs*: of the tokens of *text*, if the client wants them."""
         self._texts.append(text)
-        return [ev.OutputTextDelta(self._id, self._index, 0, text, [])]
+        self._logprobs += logprobs
+        return [ev.OutputTextDelta(self._id, self._index, 0, text, without_bytes(logprobs))]
 
     def close(self, status: ItemStatus) -> tuple[list[Event], Json]:
         text = "".join(self._texts)
-        part = _output_text(text)
+        part = _output_text(text, self._logprobs)
         item = self._item(status, [part])
         return [
-            ev.OutputTextDone(self._id, self._index, 0, text, []),
+            ev.OutputTextDone(self._id, self._index, 0, text, without_bytes(self._logprobs)),
             ev.ContentPartDone(self._id, self._index, 0, part),
             ev.OutputItemDone(self._index, item),
         ], item
@@ -160,8 +164,8 @@ class OpenFunctionCall:
 OpenItem = OpenMessage | OpenReasoning | OpenFunctionCall
 
 
-def _output_text(text: str) -> Json:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def _output_text(text: str, logprobs: list[Json]) -> Json:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
 
 
 def _reasoning_text(text: str) -> Json:

@@ -34,9 +34,8 @@ class OutputMapping:
 
     @classmethod
     def of(cls, request: CreateResponse) -> OutputMapping:
-        names = frozenset(tool.name for tool in request.tools)
         return cls(
-            callable_functions=frozenset() if request.tool_choice == "none" else names,
+            callable_functions=frozenset(tool.name for tool in request.callable_tools),
             text_is_json=request.text.format.type != "text",
         )
 
@@ -50,7 +49,7 @@ class OutputMapping:
             if name in self.callable_functions:
                 return Kind.FUNCTION_CALL, name
             # A call of a tool that the request does not have: python, browser,
-            # or any while tool_choice is none. The client could not answer it.
+            # or one that tool_choice does not allow. The client could not answer it.
             return Kind.REASONING, ""
         match message.channel:
             case "analysis":

@@ -4,18 +4,25 @@ Field by field this follows the spec of the API; where OpenAI's clients send
 more than the spec names, it is accepted, ignored or refused by name. Unknown
 fields are ignored: Codex, for one, sends fields of its own.
 
-What is valid but cannot be served yet is refused by `unserved.py`.
+How large its schemas may be is said by `schema_limits.py`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.harmony.conversation import Effort
 from gateway.responses.items import Input
-from gateway.responses.tools import MAX_TOOLS, AllowedTools, NamedFunction, Tool, ToolChoice
+from gateway.responses.tools import (
+    MAX_TOOLS,
+    AllowedTools,
+    FunctionTool,
+    NamedFunction,
+    Tool,
+    ToolChoice,
+)
 from gateway.responses.validation import ApiModel, refused
 
 MAX_METADATA_PAIRS = 16
@@ -33,6 +40,19 @@ _EFFORTS = {
     "xhigh": Effort.HIGH,
     "max": Effort.HIGH,
 }
+
+
+def _pairs_are_few(metadata: Any) -> Any:
+    # Before they are looked at: a million wrong ones would be a million errors.
+    if isinstance(metadata, dict) and len(metadata) > MAX_METADATA_PAIRS:
+        raise refused(
+            "object_above_max_properties",
+            f"'metadata' takes at most {MAX_METADATA_PAIRS} pairs.",
+        )
+    return metadata
+
+
+Metadata = Annotated[dict[str, str], BeforeValidator(_pairs_are_few)]
 
 
 class ReasoningOptions(ApiModel):
@@ -85,6 +105,10 @@ class TextOptions(ApiModel):
     verbosity: Literal["low", "medium", "high"] = "medium"
 
 
+class StreamOptions(ApiModel):
+    include_obfuscation: bool = False  # accepted without effect: none is sent
+
+
 Include = Literal[
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
@@ -113,7 +137,7 @@ class CreateResponse(ApiModel):
     frequency_penalty: Penalty = 0.0
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
-    include: list[Include] = []
+    include: Annotated[list[Include], Field(fail_fast=True)] = []
     reasoning: ReasoningOptions = ReasoningOptions()
     text: TextOptions = TextOptions()
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] = []
@@ -121,7 +145,7 @@ class CreateResponse(ApiModel):
     # gpt-oss ends its turn with a call, and the spec says that false is ignored.
     parallel_tool_calls: bool = True
     max_tool_calls: Annotated[int, Field(ge=1)] | None = None
-    metadata: dict[str, str] = {}
+    metadata: Metadata = {}
     # The answer is never stored; the fields about storing are accepted or
     # refused so that a client learns it where it matters to it.
     store: bool = False
@@ -133,6 +157,7 @@ class CreateResponse(ApiModel):
     background: bool = False
     truncation: str = "disabled"
     stream: bool = False
+    stream_options: StreamOptions | None = None
     user: str | None = None
     safety_identifier: Annotated[str, Field(max_length=128)] | None = None
     prompt_cache_key: str | None = None
@@ -164,17 +189,25 @@ class CreateResponse(ApiModel):
         return "reasoning.encrypted_content" in self.include
 
     @property
+    def callable_tools(self) -> list[FunctionTool]:
+        """Those that `tool_choice` lets the model call."""
+        match self.tool_choice:
+            case "none":
+                return []
+            case NamedFunction(name=name):
+                names = {name}
+            case AllowedTools(tools=allowed):
+                names = {tool.name for tool in allowed}
+            case _:
+                return self.tools
+        return [tool for tool in self.tools if tool.name in names]
+
+    @property
     def wants_logprobs(self) -> bool:
         return self.logprobs or "message.output_text.logprobs" in self.include
 
 
 def _check_metadata(metadata: dict[str, str]) -> None:
-    if len(metadata) > MAX_METADATA_PAIRS:
-        raise refused(
-            "object_above_max_properties",
-            f"'metadata' takes at most {MAX_METADATA_PAIRS} pairs.",
-            field="metadata",
-        )
     for key, value in metadata.items():
         if len(key) > MAX_METADATA_KEY_CHARS or len(value) > MAX_METADATA_VALUE_CHARS:
             raise refused(

@@ -15,7 +15,7 @@ import enum
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from gateway.generation import FinishReason
+from gateway.generation import FinishReason, TokenLogprob
 from gateway.harmony.parser import (
     HarmonyEvent,
     HarmonyParser,
@@ -27,6 +27,7 @@ from gateway.quota.usage import Usage
 from gateway.responses import events as ev
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Event, Json
+from gateway.responses.logprobs import TokenLogprobs
 from gateway.responses.open_items import (
     ItemStatus,
     OpenFunctionCall,
@@ -55,8 +56,12 @@ class ResponseStream:
         *,
         input_tokens: int,
         seal_reasoning: Callable[[str], str] | None = None,
+        logprobs: TokenLogprobs | None = None,
     ) -> None:
-        """*seal_reasoning* makes the encrypted_content of a reasoning's text; None: not wanted."""
+        """
+        *seal_reasoning* makes the encrypted_content of a reasoning's text, *logprobs*
+        those of a message's tokens; None if the client does not want them.
+        """
         self.state = State.CREATED
         self.cached_tokens = 0
         self._response = response
@@ -64,6 +69,7 @@ class ResponseStream:
         self._parser = parser
         self._seal_reasoning = seal_reasoning
         self._input_tokens = input_tokens
+        self._logprobs = logprobs
         self._output_tokens = 0
         self._reasoning_tokens = 0
         self._output: list[Json] = []
@@ -88,10 +94,14 @@ class ResponseStream:
         response = self._response.in_progress()
         return [ev.ResponseCreated(response), ev.ResponseInProgress(response)]
 
-    def receive_tokens(self, token_ids: Sequence[int]) -> list[Event]:
+    def receive_tokens(
+        self, token_ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()
+    ) -> list[Event]:
         """The events that these tokens complete. Tokens that are not harmony are mapped too."""
         assert self.state is State.STREAMING, self.state
         self._output_tokens += len(token_ids)
+        if self._logprobs is not None:
+            self._logprobs.receive(token_ids, logprobs)
         return self._translated(self._parser.receive(token_ids), cut_status="completed")
 
     def finish(self, reason: FinishReason, *, at: int) -> list[Event]:
@@ -137,8 +147,8 @@ class ResponseStream:
         events: list[Event] = []
         for event in parsed:
             match event:
-                case TextDelta(text=text):
-                    events += self._add(text)
+                case TextDelta():
+                    events += self._add(event)
                 case MessageStarted():
                     self._kind, self._function_name = self._mapping.kind_of(event)
                     if self._kind is Kind.FUNCTION_CALL:
@@ -168,11 +178,16 @@ class ResponseStream:
                 assert_never(self._kind)
         return self._item.open()
 
-    def _add(self, text: str) -> list[Event]:
+    def _add(self, delta: TextDelta) -> list[Event]:
         opened = self._open() if self._item is None else []
+        if self._logprobs is not None:
+            if isinstance(self._item, OpenMessage):
+                logprobs = self._logprobs.take(delta.start, delta.end)
+                return [*opened, *self._item.receive(delta.text, logprobs)]
+            self._logprobs.forget(delta.end)
         if self._item is None:
             return []
-        return [*opened, *self._item.receive(text)]
+        return [*opened, *self._item.receive(delta.text)]
 
     def _close(self, status: ItemStatus) -> list[Event]:
         if self._item is None:
@@ -190,4 +205,10 @@ class ResponseStream:
 
 def _response_error_code(error: ApiError) -> str:
     """The code of `response.error`, of which OpenAI's clients know only a few."""
-    return "rate_limit_exceeded" if error.status == 429 else "server_error"
+    match error.status:
+        case 429:
+            return "rate_limit_exceeded"
+        case 400:
+            return "invalid_prompt"
+        case _:
+            return "server_error"

@@ -40,6 +40,7 @@ class Attempt:
         tokens: what to book on the worker: prompt and output.
         first_token_at: when the first token must be there, in the loop's time.
         end_at: when the whole generation must be; None = whenever.
+        wants_logprobs: the request asks for them, so each token must come with one.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Attempt:
         tokens: int,
         first_token_at: float,
         end_at: float | None,
+        wants_logprobs: bool,
     ) -> None:
         self.worker = worker
         self.has_tokens = False  # the worker has generated some
@@ -60,7 +62,7 @@ class Attempt:
         self._end_at = end_at
         self._loop = asyncio.get_running_loop()
         self._booking = worker.book(tokens)
-        self._chunks = ChunkReader(worker.address)
+        self._chunks = ChunkReader(worker.address, wants_logprobs=wants_logprobs)
         self._call: Any = None
         self._watchdog = Watchdog(self._cancel)
 

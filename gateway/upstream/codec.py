@@ -14,12 +14,22 @@ from collections.abc import Sequence
 from google.protobuf.message import DecodeError
 from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelStreamInferResponse
 
-from gateway.generation import Chunk, FinishReason, Generation, Sampling
+from gateway.generation import (
+    Chunk,
+    FinishReason,
+    Generation,
+    OutputConstraint,
+    Sampling,
+    TokenLogprob,
+)
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from wire.v1 import generation_pb2 as wire
 
 # Triton's BYTES element: its length, little-endian, then the bytes.
 _LENGTH = struct.Struct("<I")
+
+# As low as OpenAI goes: a probability of 0 has no logarithm, and JSON no infinity.
+_MIN_LOGPROB = -9999.0
 
 _REASONS = {
     wire.Error.INVALID_ARGUMENT: Reason.INVALID_ARGUMENT,
@@ -46,11 +56,12 @@ def encode_request(generation: Generation, *, model_name: str) -> ModelInferRequ
 class ChunkReader:
     """Decodes the messages of one stream in order, and holds the worker to the contract."""
 
-    def __init__(self, worker: str) -> None:
+    def __init__(self, worker: str, *, wants_logprobs: bool = False) -> None:
         self.load: wire.WorkerLoad | None = None  # as the last message told, if it did
         # Came beside tokens, which have to be passed on first.
         self.failure: AttemptFailed | None = None
         self._worker = worker
+        self._wants_logprobs = wants_logprobs
         self._next_seq = 0
         self._tokens = 0
         self._cached_tokens = 0
@@ -87,7 +98,17 @@ class ChunkReader:
             finish_reason = self._finish_reason(message.finished)
             # An older worker does not repeat here what it said at the start.
             cached_tokens = max(self._cached_tokens, message.finished.cached_tokens)
-        return Chunk(token_ids, finish_reason, cached_tokens, self._worker)
+        logprobs = self._logprobs(message)
+        return Chunk(token_ids, finish_reason, cached_tokens, self._worker, logprobs)
+
+    def _logprobs(self, message: wire.GenerateChunk) -> tuple[TokenLogprob, ...]:
+        if not self._wants_logprobs:
+            return ()
+        if len(message.logprobs) != len(message.token_ids):
+            raise ContractViolation(
+                f"{len(message.logprobs)} log probabilities for {len(message.token_ids)} tokens"
+            )
+        return tuple(map(_token_logprob, message.logprobs))
 
     def _check_order(self, message: wire.GenerateChunk) -> None:
         if self._ended:
@@ -125,6 +146,21 @@ def _generate_request(generation: Generation) -> wire.GenerateRequest:
         stop_token_ids=generation.stop_token_ids,
         cache_salt=generation.cache_salt,
         deadline_unix_ms=generation.deadline_unix_ms,
+        constraint=None if generation.constraint is None else _constraint(generation.constraint),
+        top_logprobs=generation.top_logprobs,
+    )
+
+
+def _constraint(constraint: OutputConstraint) -> wire.OutputConstraint:
+    return wire.OutputConstraint(
+        functions=[
+            wire.OutputConstraint.Function(
+                name=function.name, parameters_json=function.parameters_json
+            )
+            for function in constraint.functions
+        ],
+        call_required=constraint.call_required,
+        final_schema_json=constraint.final_schema_json,
     )
 
 
@@ -159,6 +195,18 @@ def _message(response: ModelStreamInferResponse) -> wire.GenerateChunk:
         return wire.GenerateChunk.FromString(element[_LENGTH.size :])
     except DecodeError as exc:
         raise ContractViolation("`chunk` is not a GenerateChunk") from exc
+
+
+def _token_logprob(token: wire.TokenLogprob) -> TokenLogprob:
+    return TokenLogprob(
+        _bounded(token.logprob),
+        tuple((other.token_id, _bounded(other.logprob)) for other in token.top),
+    )
+
+
+def _bounded(logprob: float) -> float:
+    # In this order it makes a number of NaN as well.
+    return min(max(_MIN_LOGPROB, logprob), 0.0)
 
 
 def _failure(error: wire.Error) -> AttemptFailed:

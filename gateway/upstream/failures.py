@@ -55,14 +55,20 @@ class ContractViolation(AttemptFailed):
         super().__init__(Reason.CONTRACT_VIOLATION, message)
 
 
-def sum_up(failures: Sequence[AttemptFailed]) -> UpstreamError:
-    """What the tenant may be told about all attempts at a generation, in their order."""
+def sum_up(failures: Sequence[AttemptFailed], *, constrained: bool) -> UpstreamError:
+    """What the tenant may be told about all attempts at a generation, in their order.
+
+    *constrained*: it had an OutputConstraint, of which a worker may think that no
+    engine can enforce it. Without one, INVALID_ARGUMENT is a bug of ours.
+    """
     text = "; ".join(f"{failed.reason.value}: {failed}" for failed in failures)
     match failures[-1].reason:
         case Reason.CONTEXT_TOO_LONG:
             return UpstreamError(UpstreamFailure.CONTEXT_TOO_LONG, text)
         case Reason.NO_FIRST_TOKEN | Reason.DEADLINE:
             return UpstreamError(UpstreamFailure.TIMEOUT, text)
+        case Reason.INVALID_ARGUMENT if constrained:
+            return UpstreamError(UpstreamFailure.CONSTRAINT_REFUSED, text)
         case Reason.INVALID_ARGUMENT:
             return UpstreamError(UpstreamFailure.ENGINE_FAILED, text)
     reasons = {failed.reason for failed in failures}

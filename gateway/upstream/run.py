@@ -41,6 +41,7 @@ class Run:
         remaining_s: float | None,
     ) -> None:
         self._generation = generation
+        self._constrained = generation.constraint is not None
         self._request = request
         self._pool = pool
         self._timeouts = timeouts
@@ -95,14 +96,14 @@ class Run:
         self._blame(attempt.worker, failed)
         self._failures.append(failed)
         if failed.reason in FINAL:
-            raise sum_up(self._failures) from failed
+            raise sum_up(self._failures, constrained=self._constrained) from failed
         if attempt.has_tokens:
             raise UpstreamError(
                 UpstreamFailure.ENGINE_FAILED, f"{failed.reason.value} after tokens: {failed}"
             ) from failed
         successor = None if len(self._failures) > self._takeovers else self._next_attempt()
         if successor is None:
-            raise sum_up(self._failures) from failed
+            raise sum_up(self._failures, constrained=self._constrained) from failed
         self._observer.retried(attempt.worker.address, failed.reason.value)
         return successor
 
@@ -118,6 +119,7 @@ class Run:
             tokens=len(self._generation.prompt) + self._generation.max_output_tokens,
             first_token_at=self._first_token_at,
             end_at=self._end_at,
+            wants_logprobs=self._generation.top_logprobs is not None,
         )
 
     async def _end(self) -> None:
@@ -135,9 +137,10 @@ class Run:
         self._pool.note_failure(worker, failed)
         if failed.reason not in FINAL:
             self._observer.worker_failed(worker.address, failed.reason.value)
+        # What the contract forbids, we sent: a bug of ours, unless it is a tenant's schema.
+        bug = failed.reason is Reason.INVALID_ARGUMENT and not self._constrained
         _log.log(
-            # What the contract forbids, we sent: a bug of ours.
-            logging.ERROR if failed.reason is Reason.INVALID_ARGUMENT else logging.WARNING,
+            logging.ERROR if bug else logging.WARNING,
             "generation %s failed on worker %s: %s: %s",
             self._generation.request_id,
             worker.address,

@@ -252,3 +252,28 @@ def test_a_failing_engine_arrives_as_an_error_of_the_stream_or_of_the_call(clien
         pytest.raises(openai.APIError, match="The model failed"),
     ):
         list(stream)
+
+
+def test_a_schema_that_cannot_be_enforced_is_refused_with_its_place_and_the_reason(
+    client: OpenAI,
+) -> None:
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError) as raised:
+            client.responses.create(
+                model=MODEL,
+                input="Hello",
+                stream=stream,
+                tools=[
+                    {
+                        "type": "function",
+                        "name": "f",
+                        "parameters": {"properties": {"a": {"not": {}}}},
+                        "strict": True,
+                    }
+                ],
+            )
+        assert (raised.value.code, raised.value.param) == (
+            "invalid_json_schema",
+            "tools[0].parameters",
+        )
+        assert 'Unimplemented keys: ["not"]' in raised.value.message

@@ -12,10 +12,18 @@ import anyio.lowlevel
 import pytest
 
 from gateway.create_response import Caller, ModelSettings, Stations, create_response
-from gateway.generation import Chunk, FinishReason, Generation, UpstreamError, UpstreamFailure
+from gateway.generation import (
+    Chunk,
+    FinishReason,
+    Generation,
+    TokenLogprob,
+    UpstreamError,
+    UpstreamFailure,
+)
 from gateway.harmony.encoding import Encoding
 from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.quota.usage import Usage
+from gateway.responses.constraint import SentSchema
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Event, OutputItemDone, OutputTextDelta, ResponseCompleted
 from gateway.responses.request import CreateResponse
@@ -40,6 +48,9 @@ class Stage:
     settled: list[tuple[Usage, str]] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda event: None
     on_reserve: Callable[[], object] = lambda: None
+
+    async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
+        self.happened.append(f"check {[schema.param for schema in schemas]}")
 
     async def reserve(self, **asked: Any) -> Reservation | Refused | Stale:
         self.reserved.append(asked)
@@ -122,6 +133,7 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
         stage,
         Stations(
             model=ModelSettings("gpt-oss-120b", 1000, 500, 60, "2026-11-22"),
+            schemas=stage,
             tokenizer=PromptTokenizer(encoding),
             ledger=stage,
             settler=stage,
@@ -330,3 +342,48 @@ async def test_a_seal_that_was_changed_is_refused_before_anything_is_reserved(
         "input[1].encrypted_content",
     )
     assert stage.happened == []
+
+
+async def test_schemas_are_checked_before_anything_is_reserved(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello, FinishReason.STOP)])
+    schema = {"type": "object"}
+    text = {"format": {"type": "json_schema", "name": "n", "schema": schema}}
+    await run(stage, encoding, text=text)
+
+    assert stage.happened[:2] == ["check ['text.format.schema']", "reserve"]
+    constraint = stage.generations[0].constraint
+    assert constraint is not None
+    assert constraint.final_schema_json == '{"type":"object"}'
+
+    deep: dict[str, Any] = {}
+    for _ in range(100):
+        deep = {"items": deep}
+    stage = Stage([])
+    with pytest.raises(ApiError) as refused:
+        await run(stage, encoding, tools=[{"type": "function", "name": "f", "parameters": deep}])
+    assert (refused.value.code, stage.happened) == ("invalid_json_schema", [])
+
+
+async def test_log_probabilities_are_asked_for_and_told(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    logprobs = [TokenLogprob(-0.5, ((13, -1.0),))] * len(hello)
+    stage = Stage([Chunk(hello, FinishReason.STOP, logprobs=logprobs)])
+    await run(stage, encoding, include=["message.output_text.logprobs"], top_logprobs=1)
+
+    assert stage.generations[0].top_logprobs == 1
+    (delta,) = [event for event in stage.events if isinstance(event, OutputTextDelta)]
+    assert [entry["token"] for entry in delta.logprobs] == ["Hello", " there"]
+
+
+async def test_schemas_that_a_worker_refuses_are_told_as_the_tenants_mistake(
+    encoding: Encoding,
+) -> None:
+    refusal = UpstreamError(UpstreamFailure.CONSTRAINT_REFUSED, "grammar too large")
+    stage = Stage([Chunk(), refusal])
+    await run(stage, encoding, text={"format": {"type": "json_object"}})
+
+    assert "fail invalid_json_schema" in stage.happened
+    assert stage.settled == [(FREE, "failed")]

@@ -9,7 +9,16 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from gateway.generation import Chunk, FinishReason, Sampling, UpstreamError, UpstreamFailure
+from gateway.generation import (
+    Chunk,
+    FinishReason,
+    Function,
+    OutputConstraint,
+    Sampling,
+    TokenLogprob,
+    UpstreamError,
+    UpstreamFailure,
+)
 from gateway.upstream.attempt import UpstreamTimeouts
 from gateway.upstream.engine import TritonEngine
 from gateway.upstream.workers import WorkerPool
@@ -53,6 +62,84 @@ async def test_a_generation_arrives_at_the_worker_as_it_was_asked_for(
             ),
         )
     ]
+
+
+async def test_a_constraint_arrives_at_the_worker_word_for_word(
+    start_upstream: StartUpstream,
+) -> None:
+    upstream = await start_upstream(count_to_three)
+    constraint = OutputConstraint(
+        (Function("f", '{"type":"object"}'), Function("g", "")), True, "{}"
+    )
+
+    await upstream.generate(replace(GENERATION, constraint=constraint))
+    await upstream.generate(GENERATION)
+
+    asked, unconstrained = (asked.request for asked in upstream.workers[0].asked)
+    assert asked.constraint == wire.OutputConstraint(
+        functions=[
+            wire.OutputConstraint.Function(name="f", parameters_json='{"type":"object"}'),
+            wire.OutputConstraint.Function(name="g"),
+        ],
+        call_required=True,
+        final_schema_json="{}",
+    )
+    assert not unconstrained.HasField("constraint")
+    assert not unconstrained.HasField("top_logprobs")
+
+
+async def test_log_probabilities_come_with_their_tokens(start_upstream: StartUpstream) -> None:
+    async def script(stream: Stream) -> None:
+        await stream.send()
+        stream.tokens += 2
+        await stream.send_chunk(
+            wire.GenerateChunk(
+                token_ids=[1, 2],
+                logprobs=[
+                    wire.TokenLogprob(
+                        logprob=-0.5,
+                        top=[wire.TokenLogprob.Alternative(token_id=7, logprob=-0.25)],
+                    ),
+                    wire.TokenLogprob(logprob=float("-inf")),
+                ],
+            )
+        )
+        await stream.finish()
+
+    upstream = await start_upstream(script)
+    chunks = await upstream.generate(replace(GENERATION, top_logprobs=0))
+
+    assert upstream.workers[0].asked[0].request.HasField("top_logprobs")
+    assert [chunk.logprobs for chunk in chunks] == [
+        (),
+        (TokenLogprob(-0.5, ((7, -0.25),)), TokenLogprob(-9999.0, ())),
+        (),
+    ]
+
+
+async def test_tokens_without_the_log_probabilities_asked_for_break_the_contract(
+    start_upstream: StartUpstream,
+) -> None:
+    upstream = await start_upstream(count_to_three)
+    with pytest.raises(UpstreamError) as raised:
+        await upstream.generate(replace(GENERATION, top_logprobs=3))
+    assert raised.value.failure is UpstreamFailure.ENGINE_FAILED
+    assert upstream.incidents.happened == ["failed contract_violation"]
+
+
+async def test_a_constraint_that_a_worker_refuses_is_the_tenants_affair(
+    start_upstream: StartUpstream,
+) -> None:
+    async def script(stream: Stream) -> None:
+        await stream.fail(wire.Error.INVALID_ARGUMENT)
+
+    upstream = await start_upstream(script, count_to_three)
+    with pytest.raises(UpstreamError) as raised:
+        await upstream.generate(
+            replace(GENERATION, constraint=OutputConstraint(call_required=True))
+        )
+    assert raised.value.failure is UpstreamFailure.CONSTRAINT_REFUSED
+    assert upstream.workers[1].asked == []
 
 
 async def test_tokens_arrive_in_order_and_the_last_chunk_says_why_it_is_the_last(
