@@ -90,9 +90,11 @@ def _of_type(schema: dict[str, Any], root: dict[str, Any], depth: int) -> Any:
 
 def _object(schema: dict[str, Any], root: dict[str, Any], depth: int) -> dict[str, Any]:
     properties = schema.get("properties", {})
+    required = schema.get("required", [])
+    # In the order of the properties: grammars of schemas insist on it.
+    names = [*(name for name in properties if name in required), *required]
     return {
-        name: _instance(properties.get(name, {}), root, depth + 1)
-        for name in schema.get("required", [])
+        name: _instance(properties.get(name, {}), root, depth + 1) for name in dict.fromkeys(names)
     }
 
 
@@ -107,7 +109,12 @@ def _number(schema: dict[str, Any]) -> int | float:
     """1, or what is allowed and nearest to it."""
     low = schema.get("minimum", schema.get("exclusiveMinimum", -math.inf) + 1)
     high = schema.get("maximum", schema.get("exclusiveMaximum", math.inf) - 1)
+    if low > high:  # exclusive bounds with no whole number between them
+        middle: float = (schema["exclusiveMinimum"] + schema["exclusiveMaximum"]) / 2
+        return middle
     value: int | float = max(low, min(1, high))
+    if step := schema.get("multipleOf"):
+        value = math.ceil(value / step) * step
     return value
 
 
