@@ -6,6 +6,7 @@ here, before an engine sees it: real engines have died of bad parameters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -14,7 +15,21 @@ from google.protobuf.message import DecodeError
 
 from wire import vocabulary
 from wire.v1 import generation_pb2 as wire
-from workers.engine import Ending, EngineLoad, EngineRequest, LengthReached, Sampling, Stopped
+from workers.engine import (
+    Ending,
+    EngineLoad,
+    EngineRequest,
+    Function,
+    LengthReached,
+    OutputConstraint,
+    Sampling,
+    Stopped,
+    TokenLogprob,
+)
+
+_MAX_TOP_LOGPROBS = 20
+# What a header of harmony can carry, and what the API allows.
+_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,8 @@ def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job 
         sampling=_sampling(message.sampling),
         stop_token_ids=frozenset(message.stop_token_ids),
         cache_salt=message.cache_salt,
+        constraint=_constraint(message.constraint) if message.HasField("constraint") else None,
+        top_logprobs=message.top_logprobs if message.HasField("top_logprobs") else None,
     )
     return Job(request, message.deadline_unix_ms)
 
@@ -74,6 +91,16 @@ def finished(ending: Ending) -> wire.Finished:
             return wire.Finished(reason=wire.Finished.LENGTH)
         case _:
             assert_never(ending)
+
+
+def token_logprob(logprob: TokenLogprob) -> wire.TokenLogprob:
+    return wire.TokenLogprob(
+        logprob=logprob.logprob,
+        top=[
+            wire.TokenLogprob.Alternative(token_id=each.token_id, logprob=each.logprob)
+            for each in logprob.top
+        ],
+    )
 
 
 def worker_load(load: EngineLoad, *, draining: bool) -> wire.WorkerLoad:
@@ -108,7 +135,34 @@ def _complaint(prompt: Sequence[int], message: wire.GenerateRequest) -> str | No
     for name in ("presence_penalty", "frequency_penalty"):
         if not -2 <= getattr(sampling, name) <= 2:
             return f"sampling.{name} must be within -2 ... 2"
+    if message.top_logprobs > _MAX_TOP_LOGPROBS:
+        return f"top_logprobs must be within 0 ... {_MAX_TOP_LOGPROBS}"
+    return _constraint_complaint(message.constraint)
+
+
+def _constraint_complaint(constraint: wire.OutputConstraint) -> str | None:
+    """What is wrong about it besides its schemas: those are judged by who compiles them."""
+    if constraint.call_required and not constraint.functions:
+        return "constraint.call_required needs functions"
+    names = set()
+    for index, function in enumerate(constraint.functions):
+        if not _FUNCTION_NAME.fullmatch(function.name):
+            return (
+                f"constraint.functions[{index}].name must be"
+                " 1 to 128 of a-z, A-Z, 0-9, underscore and hyphen"
+            )
+        if function.name in names:
+            return f"constraint.functions[{index}].name is taken: {function.name}"
+        names.add(function.name)
     return None
+
+
+def _constraint(message: wire.OutputConstraint) -> OutputConstraint:
+    return OutputConstraint(
+        functions=tuple(Function(each.name, each.parameters_json) for each in message.functions),
+        call_required=message.call_required,
+        final_schema_json=message.final_schema_json,
+    )
 
 
 def _sampling(message: wire.Sampling) -> Sampling:

@@ -13,6 +13,8 @@ import enum
 from collections.abc import Callable, Sequence
 
 from wire.v1 import generation_pb2 as wire
+from workers import codec
+from workers.engine import TokenLogprob
 
 
 class State(enum.Enum):
@@ -36,6 +38,7 @@ class Outbox:
         self._cached_tokens = 0
         self._started_at: float | None = None
         self._token_ids: list[int] = []
+        self._logprobs: list[TokenLogprob] = []  # one for each of them, or none at all
         self._completion_tokens = 0
         self._ending: wire.Finished | wire.Error | None = None
 
@@ -45,9 +48,12 @@ class Outbox:
         self._cached_tokens = cached_tokens
         self._started_at = now
 
-    def add(self, token_ids: Sequence[int]) -> None:
+    def add(self, token_ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> None:
         assert self._state is State.OPEN and self._started_at is not None
+        assert len(logprobs) in (0, len(token_ids))
         self._token_ids.extend(token_ids)
+        self._logprobs.extend(logprobs)
+        assert len(self._logprobs) in (0, len(self._token_ids))
         self._completion_tokens += len(token_ids)
 
     def end(self, ending: wire.Finished | wire.Error) -> None:
@@ -81,7 +87,11 @@ class Outbox:
             return None
         if not self.has_news and not self.heartbeat_due(now):
             return None
-        chunk = wire.GenerateChunk(seq=self._seq, token_ids=self._token_ids)
+        chunk = wire.GenerateChunk(
+            seq=self._seq,
+            token_ids=self._token_ids,
+            logprobs=map(codec.token_logprob, self._logprobs),
+        )
         if self._seq == 0:
             chunk.started.CopyFrom(self._started(now))
         if self._ending is not None:
@@ -92,6 +102,7 @@ class Outbox:
         self._seq += 1
         self._spoke_at = now
         self._token_ids = []
+        self._logprobs = []
         return chunk
 
     def _started(self, now: float) -> wire.Started:

@@ -32,6 +32,23 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """One that the model may call."""
+
+    name: str
+    parameters_json: str  # "" = any JSON object
+
+
+@dataclass(frozen=True, slots=True)
+class OutputConstraint:
+    """What the turn may hold; the fields are those of wire.v1.OutputConstraint."""
+
+    functions: tuple[Function, ...]
+    call_required: bool
+    final_schema_json: str  # "" = free text
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRequest:
     """One generation. Checked: the ids exist, prompt and max_tokens fit the context."""
 
@@ -41,6 +58,8 @@ class EngineRequest:
     sampling: Sampling
     stop_token_ids: frozenset[int]
     cache_salt: str
+    constraint: OutputConstraint | None = None
+    top_logprobs: int | None = None  # None: no log probabilities are wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +86,33 @@ class EngineLoad:
     kv_free_ratio: float  # 0 ... 1
 
 
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that might have been generated instead, or was."""
+
+    token_id: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a generated token was, and the likeliest at its place, likeliest first."""
+
+    logprob: float
+    top: tuple[Alternative, ...]
+
+
 class Sink(Protocol):
     """Where an engine puts one generation. Called on the engine's loop; never blocks."""
 
     def started(self, cached_tokens: int) -> None:
         """The first step begins; so many prompt tokens were in the prefix cache. Once."""
 
-    def tokens(self, token_ids: Sequence[int]) -> None:
-        """The next tokens, stop token included. Only after started()."""
+    def tokens(self, token_ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> None:
+        """The next tokens, stop token included. Only after started().
+
+        *logprobs*: one for each of them if the request wants any, else none.
+        """
 
     def silence(self) -> None:
         """Tests only: from now on, behave like a worker that hangs."""

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from wire.v1 import generation_pb2 as wire
 from workers.delivery import Outbox, State
+from workers.engine import TokenLogprob
 
 _log = logging.getLogger(__name__)
 
@@ -72,10 +73,10 @@ class LiveGeneration:
         with self._lock:
             self._outbox.start(cached_tokens, time.monotonic())
 
-    def tokens(self, token_ids: Sequence[int]) -> None:
+    def tokens(self, token_ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> None:
         self._tally.completion += len(token_ids)
         with self._lock:
-            self._outbox.add(token_ids)
+            self._outbox.add(token_ids, logprobs)
         self.wake()
 
     def silence(self) -> None:

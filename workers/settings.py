@@ -23,6 +23,18 @@ class SimulatorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GrammarSettings:
+    """What a constraint may cost."""
+
+    timeout_ms: int = 2_000  # for one to be compiled; more is refused
+    max_bytes: int = 524_288  # of names and schemas
+    compile_fuel: int = 1_000_000  # llguidance's measure: about 50,000 a ms
+    step_fuel: int = 200_000  # of one token: about 14,000 a ms
+    cache_entries: int = 256
+    cache_bytes: int = 4_194_304  # of names and schemas; compiled, each is 30 in memory
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """Everything about this worker that is not in the contract."""
 
@@ -35,12 +47,13 @@ class WorkerSettings:
     sender_threads: int = 2  # each delivers 3,000 to 6,000 chunks a second
     drain_file: Path | None = None  # when it appears, new work is refused ...
     drain_ms: int = 240_000  # ... and what still runs after this is ended
+    grammar: GrammarSettings = GrammarSettings()
     simulator: SimulatorSettings = SimulatorSettings()
 
 
 def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
     """The settings that *environment* holds, defaults for the rest. Raises SettingsError."""
-    settings, simulator = WorkerSettings(), SimulatorSettings()
+    settings, grammar, simulator = WorkerSettings(), GrammarSettings(), SimulatorSettings()
     drain_file = environment.get("WORKER_DRAIN_FILE", "")
 
     def whole(name: str, default: int, *, at_least: int) -> int:
@@ -59,6 +72,14 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
         sender_threads=whole("WORKER_SENDER_THREADS", settings.sender_threads, at_least=1),
         drain_file=Path(drain_file) if drain_file else None,
         drain_ms=whole("WORKER_DRAIN_MS", settings.drain_ms, at_least=0),
+        grammar=GrammarSettings(
+            timeout_ms=whole("WORKER_GRAMMAR_TIMEOUT_MS", grammar.timeout_ms, at_least=1),
+            max_bytes=whole("WORKER_GRAMMAR_MAX_BYTES", grammar.max_bytes, at_least=1),
+            compile_fuel=whole("WORKER_GRAMMAR_COMPILE_FUEL", grammar.compile_fuel, at_least=1),
+            step_fuel=whole("WORKER_GRAMMAR_STEP_FUEL", grammar.step_fuel, at_least=1),
+            cache_entries=whole("WORKER_GRAMMAR_CACHE_ENTRIES", grammar.cache_entries, at_least=0),
+            cache_bytes=whole("WORKER_GRAMMAR_CACHE_BYTES", grammar.cache_bytes, at_least=0),
+        ),
         simulator=SimulatorSettings(
             first_token_ms=number("WORKER_SIMULATOR_FIRST_TOKEN_MS", simulator.first_token_ms),
             tokens_per_second=number(

@@ -173,6 +173,8 @@ class _Metrics:
 def _make_engine(settings: WorkerSettings) -> Engine:
     match settings.engine:
         case "simulator":
-            return Simulator(settings.simulator, max_running=settings.max_running)
+            return Simulator(
+                settings.simulator, max_running=settings.max_running, grammar=settings.grammar
+            )
         case other:
             raise SettingsError(f"WORKER_ENGINE must be simulator, not {other!r}")

@@ -9,6 +9,7 @@ import pytest
 from tests.stack.process import free_port
 from tests.stack.triton import TritonPorts, start_triton
 from tests.workers.triton_client import TritonClient
+from workers.engines.simulator.plan import Planner
 from workers.engines.simulator.tokenizer import Tokenizer
 
 MAX_RUNNING = 8
@@ -27,6 +28,11 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
+def planner(tokenizer: Tokenizer) -> Planner:
+    return Planner(tokenizer, obey_directives=True)
+
+
+@pytest.fixture(scope="session")
 def triton_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonPorts]:
     ports = TritonPorts(grpc=free_port(), http=free_port(), metrics=free_port())
     settings = {
@@ -36,6 +42,7 @@ def triton_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonPor
         "WORKER_MAX_RUNNING": str(MAX_RUNNING),
         "WORKER_MAX_QUEUED": str(MAX_QUEUED),
         "WORKER_CONTEXT_TOKENS": "4096",
+        "WORKER_GRAMMAR_TIMEOUT_MS": "20000",  # a busy machine is no reason to refuse
         # The contract says 5 s; a test should not have to wait for that.
         "WORKER_HEARTBEAT_MS": "200",
     }

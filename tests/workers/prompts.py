@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.engine import EngineRequest, Sampling
+from workers.engine import EngineRequest, OutputConstraint, Sampling
 from workers.engines.simulator.tokenizer import Tokenizer
 
 GREEDY = Sampling(temperature=0, top_p=1, seed=None, presence_penalty=0, frequency_penalty=0)
@@ -66,6 +66,8 @@ def engine_request(
     max_tokens: int = 1000,
     sampling: Sampling = GREEDY,
     cache_salt: str = "",
+    constraint: OutputConstraint | None = None,
+    top_logprobs: int | None = None,
 ) -> EngineRequest:
     return EngineRequest(
         request_id="r-1",
@@ -74,4 +76,6 @@ def engine_request(
         sampling=sampling,
         stop_token_ids=frozenset(STOP_TOKEN_IDS),
         cache_salt=cache_salt,
+        constraint=constraint,
+        top_logprobs=top_logprobs,
     )

@@ -10,7 +10,17 @@ import pytest
 from tests.workers.triton_client import greedy
 from wire.v1 import generation_pb2 as wire
 from workers import codec
-from workers.engine import EngineLoad, EngineRequest, LengthReached, Sampling, Stopped
+from workers.engine import (
+    Alternative,
+    EngineLoad,
+    EngineRequest,
+    Function,
+    LengthReached,
+    OutputConstraint,
+    Sampling,
+    Stopped,
+    TokenLogprob,
+)
 
 
 def _read(request: wire.GenerateRequest, prompt: list[int]) -> codec.Job | codec.Refusal:
@@ -27,6 +37,12 @@ def test_a_request_becomes_a_job() -> None:
         stop_token_ids=[200002],
         cache_salt="salt",
         deadline_unix_ms=5,
+        constraint=wire.OutputConstraint(
+            functions=[wire.OutputConstraint.Function(name="now", parameters_json="{}")],
+            call_required=True,
+            final_schema_json='{"type": "object"}',
+        ),
+        top_logprobs=0,
     )
 
     assert _read(request, [1, 2]) == codec.Job(
@@ -37,6 +53,8 @@ def test_a_request_becomes_a_job() -> None:
             sampling=Sampling(0.5, 0.25, -7, 1, -2),
             stop_token_ids=frozenset({200002}),
             cache_salt="salt",
+            constraint=OutputConstraint((Function("now", "{}"),), True, '{"type": "object"}'),
+            top_logprobs=0,
         ),
         deadline_unix_ms=5,
     )
@@ -48,6 +66,57 @@ def test_max_tokens_is_cut_to_the_room_in_the_context() -> None:
     assert isinstance(job, codec.Job)
     assert job.request.max_tokens == 40
     assert job.request.sampling.seed is None
+
+
+def test_a_request_without_constraint_and_logprobs_has_none() -> None:
+    job = _read(greedy(), [1])
+
+    assert isinstance(job, codec.Job)
+    assert (job.request.constraint, job.request.top_logprobs) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "call_required", "complaint"),
+    [
+        ([], True, "constraint.call_required needs functions"),
+        (["a", "a"], False, "constraint.functions[1].name is taken: a"),
+        (["a", ""], False, "constraint.functions[1].name must be"),
+        (["<|call|>"], False, "constraint.functions[0].name must be"),
+        (["a b"], False, "constraint.functions[0].name must be"),
+        (["a\n"], False, "constraint.functions[0].name must be"),
+        (["a" * 129], False, "constraint.functions[0].name must be"),
+    ],
+)
+def test_a_constraint_that_makes_no_sense_is_refused(
+    names: list[str], call_required: bool, complaint: str
+) -> None:
+    functions = [wire.OutputConstraint.Function(name=name) for name in names]
+    constraint = wire.OutputConstraint(functions=functions, call_required=call_required)
+
+    refusal = _read(greedy(constraint=constraint), [1])
+
+    assert isinstance(refusal, codec.Refusal)
+    assert refusal.error.code == wire.Error.INVALID_ARGUMENT
+    assert complaint in refusal.error.message
+
+
+def test_more_than_20_alternatives_are_refused() -> None:
+    refusal = _read(greedy(top_logprobs=21), [1])
+
+    assert isinstance(refusal, codec.Refusal)
+    assert refusal.error.message == "top_logprobs must be within 0 ... 20"
+
+
+def test_log_probabilities_are_translated() -> None:
+    logprob = TokenLogprob(-0.5, (Alternative(7, -0.5), Alternative(8, -1.0)))
+
+    assert codec.token_logprob(logprob) == wire.TokenLogprob(
+        logprob=-0.5,
+        top=[
+            wire.TokenLogprob.Alternative(token_id=7, logprob=-0.5),
+            wire.TokenLogprob.Alternative(token_id=8, logprob=-1.0),
+        ],
+    )
 
 
 @pytest.mark.parametrize("tokens", [100, 101])

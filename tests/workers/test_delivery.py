@@ -6,6 +6,7 @@ import pytest
 
 from wire.v1 import generation_pb2 as wire
 from workers.delivery import Outbox, State
+from workers.engine import TokenLogprob
 
 LOAD = wire.WorkerLoad(running=1, queued=2, kv_free_ratio=0.5)
 STARTED = wire.Started(engine="played", cached_tokens=32, queue_ms=1500)
@@ -29,6 +30,23 @@ def test_tokens_that_came_since_the_last_chunk_travel_together() -> None:
     assert _next(outbox) is None
     outbox.add([4])
     assert _next(outbox) == wire.GenerateChunk(seq=1, token_ids=[4])
+
+
+def test_log_probabilities_travel_with_their_tokens() -> None:
+    outbox = _outbox()
+    outbox.start(0, now=11.5)
+    outbox.add([1], [TokenLogprob(-1.0, ())])
+    outbox.add([2, 3], [TokenLogprob(-2.0, ()), TokenLogprob(-3.0, ())])
+
+    first = _next(outbox)
+    outbox.add([4], [TokenLogprob(-4.0, ())])
+    second = _next(outbox)
+
+    assert first is not None and second is not None
+    assert [each.logprob for each in first.logprobs] == [-1.0, -2.0, -3.0]
+    assert [each.logprob for each in second.logprobs] == [-4.0]
+    with pytest.raises(AssertionError):
+        outbox.add([5, 6], [TokenLogprob(-5.0, ())])
 
 
 def test_the_last_chunk_carries_the_last_tokens_and_all_counts() -> None:

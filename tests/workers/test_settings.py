@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from workers.settings import SettingsError, SimulatorSettings, WorkerSettings, read_settings
+from workers.settings import (
+    GrammarSettings,
+    SettingsError,
+    SimulatorSettings,
+    WorkerSettings,
+    read_settings,
+)
 
 
 def test_without_variables_the_defaults_hold() -> None:
@@ -27,6 +33,12 @@ def test_every_variable_is_read() -> None:
             "WORKER_SENDER_THREADS": "6",
             "WORKER_DRAIN_FILE": "/run/drain",
             "WORKER_DRAIN_MS": "7",
+            "WORKER_GRAMMAR_TIMEOUT_MS": "10",
+            "WORKER_GRAMMAR_MAX_BYTES": "11",
+            "WORKER_GRAMMAR_COMPILE_FUEL": "12",
+            "WORKER_GRAMMAR_STEP_FUEL": "13",
+            "WORKER_GRAMMAR_CACHE_ENTRIES": "14",
+            "WORKER_GRAMMAR_CACHE_BYTES": "15",
             "WORKER_SIMULATOR_FIRST_TOKEN_MS": "8.5",
             "WORKER_SIMULATOR_TOKENS_PER_SECOND": "0",
             "WORKER_SIMULATOR_KV_BLOCKS": "9",
@@ -42,6 +54,14 @@ def test_every_variable_is_read() -> None:
         sender_threads=6,
         drain_file=Path("/run/drain"),
         drain_ms=7,
+        grammar=GrammarSettings(
+            timeout_ms=10,
+            max_bytes=11,
+            compile_fuel=12,
+            step_fuel=13,
+            cache_entries=14,
+            cache_bytes=15,
+        ),
         simulator=SimulatorSettings(
             first_token_ms=8.5, tokens_per_second=0, kv_blocks=9, directives=True
         ),

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.workers.prompts import engine_request, user
-from workers.engine import Ending, EngineFailed, EngineLoad, Stopped
+from workers.engine import Ending, EngineFailed, EngineLoad, Stopped, TokenLogprob
 from workers.engines.simulator.engine import Simulator
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.settings import SimulatorSettings
@@ -23,14 +23,16 @@ class Heard:
     def __init__(self, on_tokens: Callable[[], object] = lambda: None) -> None:
         self.cached_tokens: int | None = None
         self.token_ids: list[int] = []
+        self.logprobs: list[TokenLogprob] = []
         self.silenced = asyncio.Event()
         self._on_tokens = on_tokens
 
     def started(self, cached_tokens: int) -> None:
         self.cached_tokens = cached_tokens
 
-    def tokens(self, token_ids: Sequence[int]) -> None:
+    def tokens(self, token_ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> None:
         self.token_ids += token_ids
+        self.logprobs += logprobs
         self._on_tokens()
 
     def silence(self) -> None:

@@ -23,11 +23,6 @@ SCHEMA = """# Response Formats
 {"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"}},"required":["name"]}"""
 
 
-@pytest.fixture(scope="session")
-def planner(tokenizer: Tokenizer) -> Planner:
-    return Planner(tokenizer, obey_directives=True)
-
-
 def _plan(
     planner: Planner,
     tokenizer: Tokenizer,

@@ -8,6 +8,8 @@ conversation  prompt ids -> messages
 prose         English without a meaning
 tools         a call of a declared function
 instance      JSON that fits a schema
+constrained   a turn that keeps to its grammar, whatever the plan was
+logprobs      how likely each token was, made up
 directives    `SIM: {...}` lines: how tests make it misbehave
 tokenizer     text <-> token ids
 """

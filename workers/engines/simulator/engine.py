@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import time
 from dataclasses import dataclass
 
+from workers.compiled_grammars import CompiledGrammars
 from workers.engine import Ending, EngineFailed, EngineLoad, EngineRequest, Sink
 from workers.engines.simulator.plan import Plan, Planner
 from workers.engines.simulator.prefix_cache import BLOCK_TOKENS, PrefixCache
 from workers.engines.simulator.progress import Progress, Trap
 from workers.engines.simulator.tokenizer import Tokenizer
-from workers.settings import SimulatorSettings
+from workers.settings import GrammarSettings, SimulatorSettings
 
 # Steps at most so often: generations that are due within this time share one.
 # An iteration of the real engine takes 2.5 ms at best.
@@ -26,6 +28,9 @@ _CLOCK_TOLERANCE_S = 1e-6
 # Before the process dies as directed: time for the senders to deliver what was
 # said before. Nobody can wait for more: a dead process answers no question.
 _LAST_WORDS_S = 0.2
+
+
+_GRAMMAR_SETTINGS = GrammarSettings()
 
 
 @dataclass(eq=False, slots=True)
@@ -51,8 +56,16 @@ class Simulator:
 
     name = "simulator"
 
-    def __init__(self, settings: SimulatorSettings, *, max_running: int) -> None:
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        *,
+        max_running: int,
+        grammar: GrammarSettings = _GRAMMAR_SETTINGS,
+    ) -> None:
         self._settings = settings
+        self._follow_s = grammar.timeout_ms / 1000
+        self._grammars = CompiledGrammars(grammar)
         self._max_running = max_running
         self._cache = PrefixCache(settings.kv_blocks)
         # dicts as ordered sets: who leaves may be anywhere in the queue.
@@ -65,11 +78,13 @@ class Simulator:
     async def load(self) -> None:
         """Raises VocabularyError."""
         tokenizer = await asyncio.to_thread(Tokenizer)
+        # Not when the first constraint comes: it would stall every stream for 2 s.
+        await self._grammars.load()
         self._planner = Planner(tokenizer, obey_directives=self._settings.directives)
 
     async def generate(self, request: EngineRequest, sink: Sink) -> Ending:
         loop = asyncio.get_running_loop()
-        plan = self._planner.plan(request)
+        plan = await self._plan(request)
         length = len(request.prompt) + len(plan.token_ids)
         sequence = _Sequence(
             request,
@@ -88,6 +103,15 @@ class Simulator:
             self._remove(sequence)
             self._set_timer(loop)  # somebody may take the place
 
+    async def _plan(self, request: EngineRequest) -> Plan:
+        if request.constraint is None:
+            return self._planner.plan(request)
+        matcher = await self._grammars.matcher(request.constraint)
+        # In a thread: a token may take a hostile grammar 14 ms.
+        return await asyncio.to_thread(
+            self._planner.plan, request, matcher, give_up_at=time.monotonic() + self._follow_s
+        )
+
     def load_now(self) -> EngineLoad:
         return EngineLoad(
             running=len(self._running),
@@ -99,6 +123,7 @@ class Simulator:
         assert not self._waiting and not self._running
         if self._timer is not None:
             self._timer.cancel()
+        self._grammars.close()
 
     # --- steps -----------------------------------------------------------------
 
@@ -129,7 +154,8 @@ class Simulator:
 
     def _advance(self, sequence: _Sequence, now: float, loop: asyncio.AbstractEventLoop) -> None:
         if token_ids := sequence.progress.take(now):
-            sequence.sink.tokens(token_ids)
+            logprobs = sequence.plan.logprobs
+            sequence.sink.tokens(token_ids, logprobs.of(token_ids) if logprobs else ())
         if not sequence.progress.over:
             return
         match sequence.progress.trap:

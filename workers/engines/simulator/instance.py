@@ -14,6 +14,10 @@ from workers.engines.simulator.conversation import PromptMessage
 
 _HEADING = "# Response Formats\n"
 _MAX_DEPTH = 12  # of recursive schemas; below, null
+# Schemas are tenants': a short one may ask for more than there is memory or time.
+# What is too little is wrong, and where there is a grammar, put right by it.
+_MAX_VALUES = 2_000
+_MAX_LENGTH = 1_000
 _FORMATS = {
     "date": "2025-01-31",
     "time": "12:00:00Z",
@@ -40,7 +44,7 @@ def response_schema(messages: Sequence[PromptMessage]) -> dict[str, Any] | None:
 
 def instance(schema: dict[str, Any]) -> Any:
     """A value that fits *schema*: required properties only, the first of alternatives."""
-    return _instance(schema, schema, 0)
+    return _Instance(schema).of(schema, 0)
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -51,55 +55,67 @@ def _parse(line: str) -> dict[str, Any] | None:
     return schema if isinstance(schema, dict) else None
 
 
-def _instance(schema: Any, root: dict[str, Any], depth: int) -> Any:
-    if not isinstance(schema, dict) or depth > _MAX_DEPTH:
-        return None
-    if "$ref" in schema:
-        return _instance(_resolve(str(schema["$ref"]), root), root, depth + 1)
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    for key in ("anyOf", "oneOf", "allOf"):
-        if schema.get(key):
-            return _instance({**schema, key: None, **schema[key][0]}, root, depth + 1)
-    return _of_type(schema, root, depth)
+class _Instance:
+    """One value in the making."""
 
+    def __init__(self, root: dict[str, Any]) -> None:
+        self._root = root
+        self._left = _MAX_VALUES
 
-def _of_type(schema: dict[str, Any], root: dict[str, Any], depth: int) -> Any:
-    kind = schema.get("type")
-    match kind[0] if isinstance(kind, list) and kind else kind:
-        case "object":
-            return _object(schema, root, depth)
-        case "array":
-            item = _instance(schema.get("items", {}), root, depth + 1)
-            return [item] * int(schema.get("minItems", 1 if depth < 4 else 0))
-        case "string":
-            return _string(schema)
-        case "integer":
-            return int(_number(schema))
-        case "number":
-            return _number(schema)
-        case "boolean":
-            return True
-        case "null":
+    def of(self, schema: Any, depth: int) -> Any:
+        self._left -= 1
+        if not isinstance(schema, dict) or depth > _MAX_DEPTH or self._left < 0:
             return None
-        case _:
-            return _object(schema, root, depth) if "properties" in schema else "Paris"
+        if "$ref" in schema:
+            return self.of(_resolve(str(schema["$ref"]), self._root), depth + 1)
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("enum"):
+            return schema["enum"][0]
+        for key in ("anyOf", "oneOf", "allOf"):
+            if schema.get(key):
+                return self.of({**schema, key: None, **schema[key][0]}, depth + 1)
+        return self._of_type(schema, depth)
 
+    def _of_type(self, schema: dict[str, Any], depth: int) -> Any:
+        kind = schema.get("type")
+        match kind[0] if isinstance(kind, list) and kind else kind:
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, depth)
+            case "string":
+                return _string(schema)
+            case "integer":
+                return int(_number(schema))
+            case "number":
+                return _number(schema)
+            case "boolean":
+                return True
+            case "null":
+                return None
+            case _:
+                return self._object(schema, depth) if "properties" in schema else "Paris"
 
-def _object(schema: dict[str, Any], root: dict[str, Any], depth: int) -> dict[str, Any]:
-    properties = schema.get("properties", {})
-    return {
-        name: _instance(properties.get(name, {}), root, depth + 1)
-        for name in schema.get("required", [])
-    }
+    def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
+        count = int(schema.get("minItems", 1 if depth < 4 else 0))
+        items: list[Any] = []
+        while len(items) < count and self._left > 0:
+            items.append(self.of(schema.get("items", {}), depth + 1))
+        return items
+
+    def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+        properties = schema.get("properties", {})
+        required = set(schema.get("required", []))
+        # In the order of the properties: grammars of schemas insist on it.
+        names = [*(name for name in properties if name in required), *schema.get("required", [])]
+        return {name: self.of(properties.get(name, {}), depth + 1) for name in dict.fromkeys(names)}
 
 
 def _string(schema: dict[str, Any]) -> str:
     if schema.get("format") in _FORMATS:
         return _FORMATS[schema["format"]]
-    text = "Paris".ljust(int(schema.get("minLength", 0)), "s")
+    text = "Paris".ljust(min(int(schema.get("minLength", 0)), _MAX_LENGTH), "s")
     return text[: int(schema.get("maxLength", len(text)))]
 
 
@@ -107,7 +123,13 @@ def _number(schema: dict[str, Any]) -> int | float:
     """1, or what is allowed and nearest to it."""
     low = schema.get("minimum", schema.get("exclusiveMinimum", -math.inf) + 1)
     high = schema.get("maximum", schema.get("exclusiveMaximum", math.inf) - 1)
+    if low > high and {"exclusiveMinimum", "exclusiveMaximum"} <= schema.keys():
+        # No whole number lies between them.
+        middle: float = (schema["exclusiveMinimum"] + schema["exclusiveMaximum"]) / 2
+        return middle
     value: int | float = max(low, min(1, high))
+    if step := schema.get("multipleOf"):
+        value = math.ceil(value / step) * step
     return value
 
 

@@ -1,20 +1,32 @@
 """Everything the simulator will say in one generation, decided before its first token.
 
-Deterministic where an engine is: temperature 0, or a seed.
+Deterministic where an engine is: temperature 0, or a seed. presence_penalty and
+frequency_penalty have no effect.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llguidance import LLMatcher
+
 from wire import vocabulary
-from workers.engine import Ending, EngineRequest, LengthReached, Stopped
+from workers.engine import (
+    Ending,
+    EngineRequest,
+    Function,
+    LengthReached,
+    OutputConstraint,
+    Stopped,
+)
 from workers.engines.simulator import prose
+from workers.engines.simulator.constrained import Candidates, ConstrainedWriter, LastMessage
 from workers.engines.simulator.conversation import (
     PromptMessage,
     effort,
@@ -24,6 +36,7 @@ from workers.engines.simulator.conversation import (
 )
 from workers.engines.simulator.directives import Directives, read_directives, without_directives
 from workers.engines.simulator.instance import instance, response_schema
+from workers.engines.simulator.logprobs import Logprobs
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.engines.simulator.tools import ToolCall, first_tool_call
 
@@ -35,6 +48,7 @@ class Plan:
     token_ids: Sequence[int]
     ending: Ending
     directives: Directives
+    logprobs: Logprobs | None = None  # None: none are wanted
 
 
 class Planner:
@@ -42,18 +56,50 @@ class Planner:
 
     def __init__(self, tokenizer: Tokenizer, *, obey_directives: bool) -> None:
         self._tokenizer = tokenizer
+        self._candidates = Candidates(tokenizer)
+        # Sorted: the order of a set is no matter of the seed.
+        self._text_ids = sorted(set(tokenizer.encode(prose.vocabulary_of_prose())))
         self._obey_directives = obey_directives
 
-    def plan(self, request: EngineRequest) -> Plan:
-        """Raises InvalidRequest: a directive is wrong."""
+    def plan(
+        self,
+        request: EngineRequest,
+        matcher: LLMatcher | None = None,
+        *,
+        give_up_at: float = math.inf,
+    ) -> Plan:
+        """Plan one generation.
+
+        Args:
+            matcher: of the request's constraint, if it has one.
+            give_up_at: when, on the monotonic clock, to stop following it.
+
+        Raises:
+            InvalidRequest: a directive is wrong, or the constraint cannot be followed.
+        """
         messages = read_messages(request.prompt, self._tokenizer)
         directives = read_directives(messages) if self._obey_directives else Directives()
-        script = self._script(messages, directives, _random(request))
+        rng = _random(request, "text")
+        script = self._script(messages, directives, rng, request.constraint)
+        if request.constraint is not None and matcher is not None:
+            writer = ConstrainedWriter(
+                matcher,
+                self._tokenizer,
+                self._candidates,
+                rng,
+                max_tokens=request.max_tokens,
+                give_up_at=give_up_at,
+            )
+            script = writer.write(script, self._last_message(request.constraint))
         token_ids, ending = _cut(script, request)
-        return Plan(token_ids, ending, directives)
+        return Plan(token_ids, ending, directives, self._logprobs(request))
 
     def _script(
-        self, messages: Sequence[PromptMessage], directives: Directives, rng: random.Random
+        self,
+        messages: Sequence[PromptMessage],
+        directives: Directives,
+        rng: random.Random,
+        constraint: OutputConstraint | None,
     ) -> list[int]:
         """What the model would say with max_tokens to spare."""
         if directives.raw is not None:
@@ -62,20 +108,47 @@ class Planner:
         if thought is None:
             thought = prose.thought(rng, effort(messages))
         analysis = self._analysis(thought) if thought else []
-        call = None if has_tool_result(messages) else first_tool_call(messages)
+        call = _call(messages, constraint)
         if call is not None and directives.text is None:
             return [*analysis, *self._call(call)]
         text = directives.text
         if text is None:
-            text = self._final_text(messages, rng)
+            text = self._final_text(messages, rng, constraint)
         return [*analysis, *self._final(text, directives.repeat)]
 
-    def _final_text(self, messages: Sequence[PromptMessage], rng: random.Random) -> str:
+    def _final_text(
+        self,
+        messages: Sequence[PromptMessage],
+        rng: random.Random,
+        constraint: OutputConstraint | None,
+    ) -> str:
+        if constraint is not None and constraint.final_schema_json:
+            return _instance_text(constraint.final_schema_json)
         if (schema := response_schema(messages)) is not None:
             return _compact(instance(schema))
         question = last_user_text(messages)
         return prose.answer(
             rng, without_directives(question) if self._obey_directives else question
+        )
+
+    def _last_message(self, constraint: OutputConstraint) -> LastMessage:
+        """The plainest end of a turn that *constraint* allows."""
+        if constraint.call_required:
+            ids = self._call(_call_of(constraint.functions[0]))
+        else:
+            schema = constraint.final_schema_json
+            ids = self._final(_instance_text(schema) if schema else prose.SHORT_ANSWER, None)
+        body = ids.index(vocabulary.MESSAGE) + 1
+        return LastMessage(ids[:body], ids[body:])
+
+    def _logprobs(self, request: EngineRequest) -> Logprobs | None:
+        if request.top_logprobs is None:
+            return None
+        return Logprobs(
+            _random(request, "logprobs"),
+            others=self._text_ids,
+            top=request.top_logprobs,
+            greedy=request.sampling.temperature == 0,
         )
 
     # The prompt ends with `<|start|>assistant`: the first header goes on from there.
@@ -110,11 +183,34 @@ class Planner:
         return [vocabulary.CHANNEL, *self._tokenizer.encode(channel), vocabulary.MESSAGE]
 
 
+def _call(
+    messages: Sequence[PromptMessage], constraint: OutputConstraint | None
+) -> ToolCall | None:
+    """The call to make; None for an answer."""
+    if constraint is not None and constraint.call_required:
+        return _call_of(constraint.functions[0])
+    if has_tool_result(messages):
+        return None
+    if constraint is None:
+        return first_tool_call(messages)
+    return _call_of(constraint.functions[0]) if constraint.functions else None
+
+
+def _call_of(function: Function) -> ToolCall:
+    schema = json.loads(function.parameters_json or "{}")
+    arguments = instance({"type": "object", **schema})
+    return ToolCall(function.name, arguments)
+
+
+def _instance_text(schema_json: str) -> str:
+    return _compact(instance(json.loads(schema_json)))
+
+
 def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _random(request: EngineRequest) -> random.Random:
+def _random(request: EngineRequest, purpose: str) -> random.Random:
     sampling = request.sampling
     if sampling.temperature == 0:
         key: object = "greedy"
@@ -122,7 +218,7 @@ def _random(request: EngineRequest) -> random.Random:
         key = sampling
     else:
         return random.Random()
-    digest = hashlib.blake2b(array("i", request.prompt).tobytes() + repr(key).encode())
+    digest = hashlib.blake2b(array("i", request.prompt).tobytes() + repr((purpose, key)).encode())
     return random.Random(digest.digest())
 
 

@@ -34,7 +34,7 @@ _OPENINGS = [
     "About “{quote}”: the essentials fit into a few sentences.",
     "Thank you for asking “{quote}”.",
 ]
-_OPENING_WITHOUT_QUOTE = "Here is a short answer."
+SHORT_ANSWER = "Here is a short answer."
 _SENTENCES = [
     "The main point is that small steps are easier to check than large ones.",
     "Most people start with the part they know best and work outwards from there.",
@@ -63,8 +63,13 @@ def thought(rng: random.Random, effort: Effort) -> str:
 def answer(rng: random.Random, question: str) -> str:
     """A paragraph that quotes the first words of *question*."""
     quote = " ".join(question.split()[:_QUOTED_WORDS])
-    opening = rng.choice(_OPENINGS).format(quote=quote) if quote else _OPENING_WITHOUT_QUOTE
+    opening = rng.choice(_OPENINGS).format(quote=quote) if quote else SHORT_ANSWER
     return " ".join([opening, *_draw(rng, _SENTENCES, rng.randint(*_ANSWER_SENTENCES))])
+
+
+def vocabulary_of_prose() -> str:
+    """All that thought() and answer() draw from."""
+    return " ".join([*_THOUGHTS, *_SENTENCES])
 
 
 def _draw(rng: random.Random, sentences: list[str], count: int) -> list[str]:

@@ -33,6 +33,9 @@ class Tokenizer:
         """Text in which control tokens are spelled: `<|end|>` is one id."""
         return self._encoding.encode(text, allowed_special=self._control, disallowed_special=())
 
+    def bytes_of(self, token_id: int) -> bytes:
+        return self._encoding.decode_single_token_bytes(token_id)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Broken UTF-8 becomes U+FFFD."""
         return self._encoding.decode(token_ids, errors="replace")
