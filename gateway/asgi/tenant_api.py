@@ -13,8 +13,12 @@ from starlette.types import ASGIApp
 
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, telemetry_of
+from gateway.asgi.documentation_endpoint import DocumentationEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.responses_endpoint import ResponsesEndpoint
+from gateway.openapi.document import PROJECT_PREFIX
+from gateway.openapi.models_operations import LIST_MODELS, RETRIEVE_MODEL
+from gateway.openapi.responses_operation import CREATE_RESPONSE
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
 from gateway.store.errors import StoreUnavailable
@@ -23,16 +27,24 @@ from gateway.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 
-def tenant_api(responses: ResponsesEndpoint, models: ModelsEndpoint, metrics: Metrics) -> ASGIApp:
+def tenant_api(
+    responses: ResponsesEndpoint, models: ModelsEndpoint, metrics: Metrics, *, version: str
+) -> ASGIApp:
     """Every path exists twice: for the key's default project, and for one in the path."""
+    served = (
+        (CREATE_RESPONSE, responses),
+        (LIST_MODELS, models.list),
+        (RETRIEVE_MODEL, models.retrieve),
+    )
+    documentation = DocumentationEndpoint([operation for operation, _ in served], version=version)
     routes = [
-        Route(prefix + path, endpoint, methods=[method])
-        for prefix in ("", "/{project_id}")
-        for path, endpoint, method in (
-            ("/v1/responses", responses, "POST"),
-            ("/v1/models", models.list, "GET"),
-            ("/v1/models/{model:path}", models.retrieve, "GET"),
-        )
+        Route("/openapi.json", documentation.document),
+        Route("/docs", documentation.page),
+        *(
+            Route(prefix + operation.path, endpoint, methods=[operation.method])
+            for prefix in ("", PROJECT_PREFIX)
+            for operation, endpoint in served
+        ),
     ]
     app = Starlette(
         routes=routes,

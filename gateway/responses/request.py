@@ -155,9 +155,9 @@ class CreateResponse(ApiModel):
     other values belong to tools and media that are not served; they are accepted without effect.
     """
     reasoning: ReasoningOptions = ReasoningOptions()
-    """How the model reasons before it answers."""
+    """Options of the reasoning; medium effort unless told otherwise."""
     text: TextOptions = TextOptions()
-    """How the answer is written."""
+    """Options of the answer's form; plain text unless told otherwise."""
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] = []
     """The functions that the model may call, and your client runs; their names must differ. No
     tools of other types are served."""
