@@ -262,7 +262,7 @@ class Response(AnswerModel):
 
     id: str
     """A UUID; it sorts by time."""
-    object: Literal["chat.completion", "response"]
+    object: Literal["chat.completion"]
     """Always `chat.completion`."""
     created_at: int
     """Unix time in seconds."""

@@ -146,7 +146,12 @@ ERROR_TABLE = (
         ),
     ),
     ErrorKind(
-        Occasion.ROUTING, ("not_found",), "there is nothing at this path", "no", errors.not_found()
+        # A project id or a model with a slash too many makes another path.
+        Occasion.ANY,
+        ("not_found",),
+        "there is nothing at this path",
+        "no",
+        errors.not_found(),
     ),
     ErrorKind(
         Occasion.ROUTING,
