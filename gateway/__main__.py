@@ -28,7 +28,7 @@ from gateway.config import Settings
 from gateway.telemetry.logs import configure_logs
 from wire.vocabulary import VocabularyError
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -99,17 +99,19 @@ async def _serve(
             async def drain() -> None:
                 await stop.wait()
                 gateway.drain()
-                logger.info("draining: accepting for %g s more", settings.drain_delay_s)
+                _log.info("draining: accepting for %g s more", settings.drain_delay_s)
                 stop.clear()
                 with anyio.move_on_after(settings.drain_delay_s):
                     await stop.wait()
                 tenant.should_exit = True
-                await stop.wait()
+                with anyio.move_on_after(settings.drain_timeout_s):
+                    await stop.wait()
+                await gateway.end_requests()
                 tenant.force_exit = True
 
             tasks.start_soon(drain)
             await tenant.serve([tenant_socket])
-            logger.info("drained")
+            _log.info("drained")
             ops.should_exit = True
             tasks.cancel_scope.cancel()
 
@@ -126,7 +128,6 @@ def _server(app: ASGIApp, settings: Settings, *, tls: bool) -> Server:
             date_header=False,
             # Proxies keep connections for 60 s or so, and must not find them closed.
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(settings.drain_timeout_s),
             ssl_certfile=certificate,
             ssl_keyfile=settings.tls_key_file if tls else None,
         )
@@ -148,7 +149,8 @@ def _explained(error: ValidationError) -> str:
     for detail in error.errors(include_input=False, include_context=False, include_url=False):
         name = "_".join(str(part) for part in detail["loc"]).upper()
         variable = name if name in ("", "REDIS_URL") else f"GATEWAY_{name}"
-        lines.append(f"  {variable or 'GATEWAY_TLS_*'}: {detail['msg']}")
+        # What is wrong with several of them together names them itself.
+        lines.append(f"  {variable}: {detail['msg']}" if variable else f"  {detail['msg']}")
     return "\n".join(lines)
 
 

@@ -18,14 +18,19 @@ from starlette.types import ASGIApp
 
 from gateway.asgi.authentication import Authenticator
 from gateway.asgi.body import BodyLimits
+from gateway.asgi.in_flight import RequestsInFlight
+from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.ops_api import ops_api
+from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.responses_endpoint import ResponsesEndpoint, ServedModel
 from gateway.asgi.tenant_api import tenant_api
 from gateway.config import Settings
-from gateway.create_response import ModelSettings, Stations
+from gateway.create_response import SETTLE_DEADLINE_S, ModelSettings, Stations
 from gateway.harmony.encoding import Encoding
 from gateway.iam.secret_hash import Peppers
+from gateway.responses.dialect import Dialect
+from gateway.responses.sealing import Seal
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, store_errors
@@ -39,7 +44,7 @@ from gateway.upstream.engine import TritonEngine
 from gateway.upstream.workers import WorkerPool
 from wire.vocabulary import load_ranks
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 # Added to a response's longest duration: its lease must outlive it.
 LEASE_MARGIN_S = 30
@@ -50,17 +55,27 @@ class Gateway:
     """The gateway, running."""
 
     def __init__(
-        self, tenant: ASGIApp, ops: ASGIApp, metrics: Metrics, readiness: Readiness
+        self,
+        tenant: ASGIApp,
+        ops: ASGIApp,
+        metrics: Metrics,
+        readiness: Readiness,
+        in_flight: RequestsInFlight,
     ) -> None:
         self.tenant_api = tenant
         self.ops_api = ops
         self._metrics = metrics
         self._readiness = readiness
+        self._in_flight = in_flight
 
     def drain(self) -> None:
         """Not ready from now on, so that nobody sends new requests; those that come are served."""
         self._readiness.draining = True
         self._metrics.draining.set(1)
+
+    async def end_requests(self) -> None:
+        """Cut what is still being served, and wait until it is settled or put off."""
+        await self._in_flight.end_all(SETTLE_DEADLINE_S + 1)
 
 
 class Readiness:
@@ -139,23 +154,31 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             context_tokens=settings.context_tokens,
             default_max_output_tokens=settings.default_max_output_tokens,
             max_duration_s=settings.max_duration_s,
-            current_date=settings.current_date,
+            current_date=settings.current_date.isoformat() if settings.current_date else None,
         ),
         tokenizer=PromptTokenizer(Encoding(load_ranks())),
         ledger=ledger,
         settler=settler,
         engine=engine,
+        seal=Seal(peppers.by_version),
     )
     served = ServedModel(settings.model, settings.model_aliases, settings.max_output_tokens)
+    rate_limits = RateLimitHeaders(ledger)
+    body_limits = BodyLimits(settings.max_body_bytes, settings.body_timeout_s)
+    in_flight = RequestsInFlight()
     tenant = tenant_api(
         ResponsesEndpoint(
             authenticator,
             stations,
             served,
-            BodyLimits(settings.max_body_bytes, settings.body_timeout_s),
+            body_limits,
+            dialect=Dialect(object_name=settings.api_object),
             keep_alive_s=settings.keep_alive_s,
         ),
-        ModelsEndpoint(authenticator, served, created=int(time.time())),
+        InputTokensEndpoint(authenticator, stations, served, body_limits, rate_limits),
+        ModelsEndpoint(authenticator, served, rate_limits, created=int(time.time())),
+        rate_limits,
+        in_flight,
         metrics,
         version=version,
     )
@@ -165,8 +188,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with redis, ping.client, pool, anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
-        yield Gateway(tenant, ops, metrics, readiness)
+        gateway = Gateway(tenant, ops, metrics, readiness, in_flight)
+        try:
+            yield gateway
+        finally:
+            await gateway.end_requests()
         tasks.cancel_scope.cancel()
         left = await settler.flush(FLUSH_DEADLINE_S)
         if left:
-            logger.error("%d settlements could not be written to Redis", left)
+            _log.error("%d settlements could not be written to Redis", left)

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import date
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.iam.secret_hash import Peppers
+from gateway.responses.dialect import ObjectName
 
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -28,8 +29,8 @@ class Settings(BaseSettings):
     port: Port = 8080
     ops_host: str = "127.0.0.1"
     ops_port: Port = 9100
-    tls_certificate_file: Path | None = None
-    tls_key_file: Path | None = None
+    tls_certificate_file: FilePath | None = None
+    tls_key_file: FilePath | None = None
 
     # Its neighbours.
     redis_url: SecretStr = Field(
@@ -45,8 +46,10 @@ class Settings(BaseSettings):
     context_tokens: Annotated[int, Field(ge=1024)] = 131_072
     max_output_tokens: Annotated[int, Field(ge=1)] = 131_072
     default_max_output_tokens: Annotated[int, Field(ge=1)] = 32_768
+    # What the response object is called: the spec's word, or OpenAI's.
+    api_object: ObjectName = "chat.completion"
     # YYYY-MM-DD that the model is told; today (UTC) when it is not set.
-    current_date: str | None = None
+    current_date: date | None = None
 
     # Limits of one request.
     max_body_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
@@ -96,8 +99,26 @@ class Settings(BaseSettings):
             raise ValueError("use DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url_has_a_scheme(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("use redis://, rediss:// (TLS) or unix://")
+        return value
+
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Settings:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
-            raise ValueError("TLS needs both a certificate file and a key file")
+            raise ValueError(
+                "GATEWAY_TLS_CERTIFICATE_FILE and GATEWAY_TLS_KEY_FILE: set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _output_fits(self) -> Settings:
+        if not self.default_max_output_tokens <= self.max_output_tokens <= self.context_tokens:
+            raise ValueError(
+                "GATEWAY_DEFAULT_MAX_OUTPUT_TOKENS must not exceed GATEWAY_MAX_OUTPUT_TOKENS,"
+                " nor that GATEWAY_CONTEXT_TOKENS"
+            )
         return self

@@ -16,11 +16,13 @@ tokens of aborted streams go unbilled elsewhere.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, Protocol, assert_never
 
 import anyio
@@ -32,6 +34,7 @@ from gateway.quota.estimate import output_tokens_to_reserve
 from gateway.quota.reservation import Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.responses import errors
+from gateway.responses.dialect import ObjectName
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Event
 from gateway.responses.failures import quota_exceeded, upstream_error
@@ -39,6 +42,7 @@ from gateway.responses.output_mapping import OutputMapping
 from gateway.responses.prompt import to_conversation
 from gateway.responses.request import CreateResponse
 from gateway.responses.response import ResponseObject
+from gateway.responses.sealing import NONCE_BYTES, Seal
 from gateway.responses.stream import ResponseStream, State
 from wire.vocabulary import CALL, ENDOFTEXT, RETURN
 
@@ -130,7 +134,8 @@ class Observer(Protocol):
 
     def received(self, chunk: Chunk) -> None: ...
 
-    def ended(self, outcome: Outcome, usage: Usage) -> None: ...
+    def ended(self, outcome: Outcome, usage: Usage, error: ApiError | None) -> None:
+        """*error* is what the client was told, when the outcome is "failed"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,7 @@ class Stations:
     ledger: Ledger
     settler: Settler
     engine: Engine
+    seal: Seal
 
 
 async def create_response(
@@ -151,6 +157,8 @@ async def create_response(
     reply: Reply,
     observer: Observer,
     stations: Stations,
+    *,
+    object_name: ObjectName = "chat.completion",
 ) -> None:
     """Answer *request* through *reply*; charge what was generated, however it ends.
 
@@ -162,34 +170,42 @@ async def create_response(
     model = stations.model
 
     # 4 render: the exact size of the input is known before a GPU sees it.
-    today = model.current_date or datetime.now(UTC).strftime("%Y-%m-%d")
-    prompt = await stations.tokenizer.render(to_conversation(request, today))
+    prompt = await render_prompt(request, caller, stations)
     room = model.context_tokens - len(prompt)
     if room < 1:
         raise errors.context_length_exceeded(len(prompt), model.context_tokens)
     max_output_tokens = min(request.max_output_tokens or model.default_max_output_tokens, room)
     observer.rendered(len(prompt))
 
-    # 5 reserve
-    reservation = await _reserve(
-        caller,
-        response_id,
-        input_tokens=len(prompt),
-        output_tokens=output_tokens_to_reserve(
-            None if request.max_output_tokens is None else max_output_tokens,
-            default_max_output_tokens=max_output_tokens,
-        ),
-        stations=stations,
-    )
     stream = ResponseStream(
         ResponseObject(
-            request, response_id=response_id, created_at=int(time.time()), model=model.name
+            request,
+            response_id=response_id,
+            created_at=int(time.time()),
+            model=model.name,
+            object_name=object_name,
         ),
         OutputMapping.of(request),
         HarmonyParser(stations.tokenizer.token_bytes),
         input_tokens=len(prompt),
+        seal_reasoning=_sealer(request, caller, stations),
     )
+
+    # 5 reserve. Shielded: if the client left in the middle of it, Redis would hold
+    # a lease that nobody here knows of. From its answer to the `try` there is no await.
+    with anyio.CancelScope(shield=True):
+        reservation = await _reserve(
+            caller,
+            response_id,
+            input_tokens=len(prompt),
+            output_tokens=output_tokens_to_reserve(
+                None if request.max_output_tokens is None else max_output_tokens,
+                default_max_output_tokens=max_output_tokens,
+            ),
+            stations=stations,
+        )
     outcome: Outcome = "cancelled"  # unless we get to know better
+    error: ApiError | None = None
     try:
         observer.admitted()
         generation = Generation(
@@ -202,17 +218,57 @@ async def create_response(
             deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
         )
         outcome = await _generate(generation, stream, reservation, reply, observer, stations.engine)
+    except UpstreamError as exc:
+        outcome, error = "failed", upstream_error(exc)
+        if stream.state is State.CREATED:
+            raise error from exc
+        await reply.fail(error, stream.fail(error))
     except Exception:
-        outcome = "failed"
+        # A bug of ours: told to the client, and raised for the log.
+        outcome, error = "failed", errors.internal_error()
+        if stream.state is State.STREAMING:
+            with suppress(ApiError):
+                await reply.fail(error, stream.fail(error))
         raise
     finally:
         # 8 settle
         if stream.state is State.STREAMING:
             stream.abandon()
         usage = _charged(stream.usage, outcome)
-        observer.ended(outcome, usage)
+        observer.ended(outcome, usage, error)
         with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
             await stations.settler.settle(reservation, usage, model=model.name, status=outcome)
+
+
+async def render_prompt(
+    request: CreateResponse, caller: Caller, stations: Stations
+) -> Sequence[int]:
+    """The prompt of *request*: token ids. Raises ApiError for what cannot be rendered."""
+    model = stations.model
+    conversation = to_conversation(
+        request,
+        model.current_date or datetime.now(UTC).strftime("%Y-%m-%d"),
+        partial(stations.seal.open, project_id=caller.project_id, model=model.name),
+    )
+    return await stations.tokenizer.render(conversation)
+
+
+def _sealer(
+    request: CreateResponse, caller: Caller, stations: Stations
+) -> Callable[[str], str] | None:
+    """What makes encrypted_content, if the client asked for it."""
+    if not request.wants_encrypted_reasoning:
+        return None
+
+    def seal(text: str) -> str:
+        return stations.seal.seal(
+            text,
+            project_id=caller.project_id,
+            model=stations.model.name,
+            nonce=secrets.token_bytes(NONCE_BYTES),
+        )
+
+    return seal
 
 
 async def _reserve(
@@ -255,32 +311,25 @@ async def _generate(
     observer: Observer,
     engine: Engine,
 ) -> Outcome:
-    """Stations 6 and 7. Raises ApiError when nothing has been sent yet."""
-    try:
-        async with engine.generate(generation) as chunks:
-            await reply.start(reservation)
-            # At once, before the engine answers: the client learns the id.
-            await reply.send(stream.start())
-            async for chunk in chunks:
-                observer.received(chunk)
-                if chunk.cached_tokens is not None:
-                    stream.cached_tokens = chunk.cached_tokens
-                if events := stream.receive_tokens(chunk.token_ids):
-                    await reply.send(events)
-                if chunk.finish_reason is not None:
-                    await reply.send(stream.finish(chunk.finish_reason, at=int(time.time())))
-                    return _outcome_of(chunk.finish_reason)
-        raise AssertionError("the engine's chunks ended without a finish reason")
-    except UpstreamError as exc:
-        error = upstream_error(exc)
-        if stream.state is State.CREATED:
-            raise error from exc
-        await reply.fail(error, stream.fail(error))
-        return "failed"
-
-
-def _outcome_of(reason: FinishReason) -> Outcome:
-    return "completed" if reason is FinishReason.STOP else "incomplete"
+    """Stations 6 and 7. Raises UpstreamError."""
+    finish_reason: FinishReason | None = None
+    async with engine.generate(generation) as chunks:
+        await reply.start(reservation)
+        # At once, before the engine answers: the client learns the id.
+        await reply.send(stream.start())
+        # To the very end, although we know the last chunk when we see it: to leave
+        # earlier is to cancel, and Triton has races with what is just ending.
+        async for chunk in chunks:
+            observer.received(chunk)
+            if chunk.cached_tokens is not None:
+                stream.cached_tokens = chunk.cached_tokens
+            if events := stream.receive_tokens(chunk.token_ids):
+                await reply.send(events)
+            if chunk.finish_reason is not None:
+                finish_reason = chunk.finish_reason
+                await reply.send(stream.finish(finish_reason, at=int(time.time())))
+    assert finish_reason is not None, "the engine's chunks ended without a finish reason"
+    return "completed" if finish_reason is FinishReason.STOP else "incomplete"
 
 
 def _charged(usage: Usage, outcome: Outcome) -> Usage:

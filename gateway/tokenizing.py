@@ -8,6 +8,7 @@ encodes: long texts are encoded in a thread, and the tokens of recent long texts
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
@@ -22,7 +23,10 @@ from gateway.harmony.render import Piece, encode, render
 MAX_CHARS_ON_LOOP = 8_192
 # Shorter texts are encoded faster than they are looked up and kept.
 MIN_CHARS_KEPT = 512
-MAX_TOKENS_KEPT = 2_000_000  # 8 bytes each, and the texts: some 32 MB
+# Of 4 bytes each; with their texts some 16 MB.
+MAX_TOKENS_KEPT = 2_000_000
+# One tenant's longest prompts must not drive out everybody else's.
+MAX_TOKENS_KEPT_OF_ONE_TEXT = MAX_TOKENS_KEPT // 16
 
 
 class PromptTokenizer:
@@ -60,7 +64,7 @@ class PromptTokenizer:
         return encode(pieces, encoded.__getitem__)
 
     def _encode_all(self, texts: Iterable[str]) -> dict[str, Sequence[int]]:
-        return {text: self._encoding.encode_text(text) for text in texts}
+        return {text: array("I", self._encoding.encode_text(text)) for text in texts}
 
     def _recall(self, text: str) -> Sequence[int] | None:
         if len(text) < MIN_CHARS_KEPT or (tokens := self._kept.get(text)) is None:
@@ -69,7 +73,9 @@ class PromptTokenizer:
         return tokens
 
     def _keep(self, text: str, tokens: Sequence[int]) -> None:
-        if len(text) < MIN_CHARS_KEPT or text in self._kept:
+        if len(text) < MIN_CHARS_KEPT or len(tokens) > MAX_TOKENS_KEPT_OF_ONE_TEXT:
+            return
+        if text in self._kept:  # encoded twice at the same time
             return
         self._kept[text] = tokens
         self._tokens_kept += len(tokens)

@@ -210,7 +210,7 @@ class Worker:
         live = self._snapshot()
         # Each question is a round trip of 30-50 us to Triton: once a poll, never
         # once a chunk.
-        if cancelled := [generation for generation in live if generation.channel.cancelled()]:
+        if cancelled := [generation for generation in live if _is_cancelled(generation)]:
             self._loop.call_soon_threadsafe(self._cancel, cancelled)
         for generation in live:
             generation.wake()  # for its heartbeat
@@ -227,6 +227,16 @@ class Worker:
     def _snapshot(self) -> list[LiveGeneration]:
         with self._live_lock:
             return list(self._live)
+
+
+def _is_cancelled(generation: LiveGeneration) -> bool:
+    try:
+        return generation.channel.cancelled()
+    except Exception:  # noqa: BLE001
+        # A way back that cannot be asked is lost. One must not keep the others
+        # from being asked.
+        _log.exception("%s: cannot ask whether it is cancelled", generation.request_id)
+        return True
 
 
 def _seconds_left(deadline_unix_ms: int) -> float | None:

@@ -14,6 +14,7 @@ from gateway.generation import FinishReason
 from gateway.harmony.encoding import Encoding
 from gateway.harmony.parser import HarmonyParser
 from gateway.harmony.render import encode, render
+from gateway.responses.dialect import Dialect
 from gateway.responses.output_mapping import OutputMapping
 from gateway.responses.prompt import to_conversation
 from gateway.responses.request import CreateResponse
@@ -95,7 +96,7 @@ def _stream(request: CreateResponse, encoding: Encoding, chunks: Sequence[Sequen
         HarmonyParser(encoding.token_bytes),
         input_tokens=100,
     )
-    sse = EventEncoder(RESPONSE_ID, request.model)
+    sse = EventEncoder(RESPONSE_ID, request.model, Dialect())
     size = sum(len(sse.encode(event)) for event in stream.start())
     for chunk in chunks:
         for event in stream.receive_tokens(chunk):
@@ -112,7 +113,7 @@ def _parse(encoding: Encoding, token_ids: Sequence[int]) -> None:
 
 
 def _render(request: CreateResponse, encoding: Encoding) -> list[int]:
-    return encode(render(to_conversation(request, "2026-11-22")), encoding.encode_text)
+    return encode(render(to_conversation(request, "2026-11-22", str)), encoding.encode_text)
 
 
 if __name__ == "__main__":

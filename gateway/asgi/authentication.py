@@ -12,7 +12,7 @@ from gateway.iam.policy import Forbidden, choose_project
 from gateway.responses import errors
 from gateway.store.directory import Grant, Unauthenticated
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Directory(Protocol):
@@ -33,7 +33,7 @@ class Authenticator:
         """Raises ApiError: 401, or 403 for the project in the path; StoreUnavailable."""
         grant = await self._directory.authenticate(_bearer_token(request))
         if isinstance(grant, Unauthenticated):
-            logger.info("key refused: %s", grant.value)
+            _log.info("key refused: %s", grant.value)
             raise errors.invalid_key()
         principal = grant.principal
         project_id = choose_project(principal, request.path_params.get("project_id"))

@@ -1,7 +1,7 @@
-"""The outermost layer: every request gets an id, a log line, and an answer.
+"""The outermost layer: every request gets an id, and a line in the log.
 
-An exception that reaches this layer is a bug of ours. The tenant gets a 500
-that says nothing of it, the log gets all of it.
+An exception that reaches this layer is a bug of ours. The tenant has got a 500
+that says nothing of it (`tenant_api.py`), the log gets all of it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.asgi.answers import error_answer
-from gateway.responses.errors import internal_error
+from gateway.asgi.in_flight import RequestsInFlight
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request import RequestTelemetry
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -26,8 +25,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 class RequestBoundary:
     """Plain ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, in_flight: RequestsInFlight, metrics: Metrics) -> None:
         self._app = app
+        self._in_flight = in_flight
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,12 +48,10 @@ class RequestBoundary:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
-        except Exception:
-            logger.exception("request %s failed", telemetry.request_id)
-            telemetry.error_code = "internal_error"
-            if status is None:
-                await error_answer(internal_error())(scope, receive, send_with_id)
+            with self._in_flight.one():
+                await self._app(scope, receive, send_with_id)
+        except Exception:  # noqa: BLE001
+            _log.exception("request %s failed", telemetry.request_id)
         finally:
             telemetry.close(status)
 

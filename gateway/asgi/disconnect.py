@@ -13,13 +13,11 @@ async def while_connected(
     receive: Receive,
     work: Callable[[], Awaitable[None]],
     *beside: Callable[[], Coroutine[Any, Any, Never]],
-) -> bool:
+) -> None:
     """Do *work*, and *beside* it what never ends by itself, until the client leaves.
 
-    Returns whether the work was done; it is cancelled when the client leaves.
     The body of the request must have been read. Raises what *work* raises.
     """
-    done = False
     failure: Exception | None = None
 
     async def watch() -> None:
@@ -33,11 +31,9 @@ async def while_connected(
             tasks.start_soon(other)
         try:
             await work()
-            done = True
         # Raised outside the group, which would wrap it.
         except Exception as exc:  # noqa: BLE001
             failure = exc
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
-    return done

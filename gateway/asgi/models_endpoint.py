@@ -8,33 +8,44 @@ from starlette.responses import Response
 from gateway.asgi.answers import json_answer
 from gateway.asgi.authentication import Authenticator
 from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.responses_endpoint import ServedModel
 from gateway.responses import errors
 
 
 class ModelsEndpoint:
-    def __init__(self, authenticator: Authenticator, model: ServedModel, *, created: int) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        model: ServedModel,
+        rate_limits: RateLimitHeaders,
+        *,
+        created: int,
+    ) -> None:
         """*created*: Unix time in seconds since when the model is served."""
         self._authenticator = authenticator
         self._model = model
+        self._rate_limits = rate_limits
         self._created = created
 
     async def list(self, request: Request) -> Response:
-        await self._authenticate(request)
-        return json_answer({"object": "list", "data": [self._described()]})
+        headers = await self._authenticate(request)
+        return json_answer({"object": "list", "data": [self._described()]}, headers=headers)
 
     async def retrieve(self, request: Request) -> Response:
-        await self._authenticate(request)
+        headers = await self._authenticate(request)
         name = request.path_params["model"]
         if name != self._model.name and name not in self._model.aliases:
             raise errors.model_not_found(name, self._model.name)
-        return json_answer(self._described())
+        return json_answer(self._described(), headers=headers)
 
-    async def _authenticate(self, request: Request) -> None:
+    async def _authenticate(self, request: Request) -> dict[str, str]:
+        """The headers of the answer. Raises ApiError."""
         telemetry = telemetry_of(request.scope)
         telemetry.route = "models"
         caller = await self._authenticator.caller_of(request)
         telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
+        return await self._rate_limits.of(caller.project_id)
 
     def _described(self) -> dict[str, object]:
         return {

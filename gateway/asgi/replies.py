@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Never
 
 import anyio
@@ -20,11 +20,13 @@ from gateway.responses.events import Event, Json, ResponseCompleted, ResponseInc
 class StreamReply:
     """Server-sent events. Each event is one write: see `EventEncoder.encode`."""
 
-    def __init__(self, send: Send, encoder: sse.EventEncoder) -> None:
+    def __init__(self, send: Send, encoder: sse.EventEncoder, headers: Mapping[str, str]) -> None:
+        self._headers = headers
         self._send = send
         self._encoder = encoder
         self._last_sent_at = time.monotonic()
         self._started = False
+        self._ended = False
 
     async def start(self, reservation: Reservation) -> None:
         headers = {
@@ -33,6 +35,7 @@ class StreamReply:
             # nginx would gather events into buffers.
             "x-accel-buffering": "no",
             **rate_limit_headers(reservation.rate_limits),
+            **self._headers,
         }
         await self._send(
             {
@@ -49,8 +52,13 @@ class StreamReply:
 
     async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
         await self.send(events)
+        await self.end()
 
     async def end(self) -> None:
+        """The last bytes. May be repeated."""
+        if self._ended:
+            return
+        self._ended = True
         await self._send({"type": "http.response.body", "body": sse.DONE, "more_body": False})
 
     async def keep_alive(self, interval_s: float) -> Never:
@@ -60,7 +68,7 @@ class StreamReply:
         """
         while True:
             silent_s = time.monotonic() - self._last_sent_at
-            if self._started and silent_s >= interval_s:
+            if self._started and not self._ended and silent_s >= interval_s:
                 await self._write(sse.KEEP_ALIVE)
                 silent_s = 0
             await anyio.sleep(max(interval_s - silent_s, 0.01))
@@ -73,12 +81,12 @@ class StreamReply:
 class WholeReply:
     """One JSON object, when the response has ended. A failure is an HTTP error."""
 
-    def __init__(self) -> None:
-        self._headers: dict[str, str] = {}
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = dict(headers)
         self._response: Json | None = None
 
     async def start(self, reservation: Reservation) -> None:
-        self._headers = rate_limit_headers(reservation.rate_limits)
+        self._headers |= rate_limit_headers(reservation.rate_limits)
 
     async def send(self, events: Sequence[Event]) -> None:
         for event in events:

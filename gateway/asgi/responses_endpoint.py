@@ -17,6 +17,7 @@ from gateway.asgi.replies import StreamReply, WholeReply
 from gateway.asgi.response_id import new_response_id
 from gateway.create_response import Stations, create_response
 from gateway.responses import errors
+from gateway.responses.dialect import OPEN_RESPONSES, OPEN_RESPONSES_HEADER, Dialect
 from gateway.responses.json_body import parse_json_object
 from gateway.responses.request import CreateResponse
 from gateway.responses.sse import EventEncoder
@@ -32,6 +33,17 @@ class ServedModel:
     aliases: Collection[str]
     max_output_tokens: int
 
+    def check(self, request: CreateResponse) -> None:
+        """Raises ApiError: another model, or more output than it gives."""
+        if request.model != self.name and request.model not in self.aliases:
+            raise errors.model_not_found(request.model, self.name)
+        if (request.max_output_tokens or 0) > self.max_output_tokens:
+            raise errors.invalid_request(
+                f"Invalid 'max_output_tokens': expected a value <= {self.max_output_tokens}.",
+                code="integer_above_max_value",
+                param="max_output_tokens",
+            )
+
 
 class ResponsesEndpoint:
     """An ASGI application: it needs `receive` to see a client leave."""
@@ -43,8 +55,11 @@ class ResponsesEndpoint:
         model: ServedModel,
         body_limits: BodyLimits,
         *,
+        dialect: Dialect,
         keep_alive_s: float,
     ) -> None:
+        """*dialect* is for clients that ask for none."""
+        self._dialect = dialect
         self._authenticator = authenticator
         self._stations = stations
         self._model = model
@@ -69,18 +84,26 @@ class ResponsesEndpoint:
         # 3 validate
         request = validated(CreateResponse, parse_json_object(body))
         telemetry.streamed = request.stream
-        self._check_model(request)
+        self._model.check(request)
         refuse_what_is_not_served(request)
 
         response_id = telemetry.response_id = new_response_id()
+        dialect, dialect_headers = self._dialect_of(http)
 
         # 4 to 8
         if request.stream:
-            stream = StreamReply(send, EventEncoder(response_id, self._model.name))
+            encoder = EventEncoder(response_id, self._model.name, dialect)
+            stream = StreamReply(send, encoder, dialect_headers)
 
             async def work() -> None:
                 await create_response(
-                    request, caller, response_id, stream, telemetry, self._stations
+                    request,
+                    caller,
+                    response_id,
+                    stream,
+                    telemetry,
+                    self._stations,
+                    object_name=dialect.object_name,
                 )
                 await stream.end()
 
@@ -89,23 +112,25 @@ class ResponsesEndpoint:
 
             await while_connected(receive, work, keep_alive)
         else:
-            whole = WholeReply()
+            whole = WholeReply(dialect_headers)
 
             async def work() -> None:
                 await create_response(
-                    request, caller, response_id, whole, telemetry, self._stations
+                    request,
+                    caller,
+                    response_id,
+                    whole,
+                    telemetry,
+                    self._stations,
+                    object_name=dialect.object_name,
                 )
                 await whole.end(send)
 
             await while_connected(receive, work)
 
-    def _check_model(self, request: CreateResponse) -> None:
-        model = self._model
-        if request.model != model.name and request.model not in model.aliases:
-            raise errors.model_not_found(request.model, model.name)
-        if (request.max_output_tokens or 0) > model.max_output_tokens:
-            raise errors.invalid_request(
-                f"Invalid 'max_output_tokens': expected a value <= {model.max_output_tokens}.",
-                code="integer_above_max_value",
-                param="max_output_tokens",
-            )
+    def _dialect_of(self, http: Request) -> tuple[Dialect, dict[str, str]]:
+        """What the client speaks, and the headers that confirm it."""
+        version = http.headers.get(OPEN_RESPONSES_HEADER)
+        if version is None:
+            return self._dialect, {}
+        return OPEN_RESPONSES, {OPEN_RESPONSES_HEADER: version[:64]}

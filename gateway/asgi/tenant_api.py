@@ -14,9 +14,13 @@ from starlette.types import ASGIApp
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, telemetry_of
 from gateway.asgi.documentation_endpoint import DocumentationEndpoint
+from gateway.asgi.in_flight import RequestsInFlight
+from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
+from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.responses_endpoint import ResponsesEndpoint
 from gateway.openapi.document import PROJECT_PREFIX
+from gateway.openapi.input_tokens_operation import COUNT_INPUT_TOKENS
 from gateway.openapi.models_operations import LIST_MODELS, RETRIEVE_MODEL
 from gateway.openapi.responses_operation import CREATE_RESPONSE
 from gateway.responses import errors
@@ -24,15 +28,50 @@ from gateway.responses.errors import ApiError
 from gateway.store.errors import StoreUnavailable
 from gateway.telemetry.metrics import Metrics
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def tenant_api(
-    responses: ResponsesEndpoint, models: ModelsEndpoint, metrics: Metrics, *, version: str
+    responses: ResponsesEndpoint,
+    input_tokens: InputTokensEndpoint,
+    models: ModelsEndpoint,
+    rate_limits: RateLimitHeaders,
+    in_flight: RequestsInFlight,
+    metrics: Metrics,
+    *,
+    version: str,
 ) -> ASGIApp:
     """Every path exists twice: for the key's default project, and for one in the path."""
+
+    async def told(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        telemetry = telemetry_of(request.scope)
+        telemetry.error_code = error.code or error.type
+        # A refusal by a quota brings them itself.
+        if not any(name.startswith("x-ratelimit") for name in error.headers):
+            error.headers |= await rate_limits.of(telemetry.project_id)
+        return error_answer(error)
+
+    async def routing_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            return await told(request, errors.method_not_allowed(allowed))
+        return await told(request, errors.not_found())
+
+    async def bug(request: Request, error: Exception) -> Response:
+        telemetry_of(request.scope).error_code = "internal_error"
+        return error_answer(errors.internal_error())
+
+    async def store_unavailable(request: Request, error: Exception) -> Response:
+        telemetry = telemetry_of(request.scope)
+        _log.warning("request %s refused, no store: %s", telemetry.request_id, error)
+        telemetry.error_code = "store_unavailable"
+        return error_answer(errors.store_unavailable())
+
     served = (
         (CREATE_RESPONSE, responses),
+        (COUNT_INPUT_TOKENS, input_tokens.count),
         (LIST_MODELS, models.list),
         (RETRIEVE_MODEL, models.retrieve),
     )
@@ -49,34 +88,13 @@ def tenant_api(
     app = Starlette(
         routes=routes,
         exception_handlers={
-            ApiError: _told,
-            HTTPException: _routing_error,
-            StoreUnavailable: _store_unavailable,
+            ApiError: told,
+            HTTPException: routing_error,
+            StoreUnavailable: store_unavailable,
+            # Starlette answers with this and raises the bug again, for the boundary to log.
+            Exception: bug,
         },
     )
     # A slash too many is a 404 with our body, not a redirect that loses the POST.
     app.router.redirect_slashes = False
-    return RequestBoundary(app, metrics)
-
-
-def _told(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    telemetry_of(request.scope).error_code = error.code or error.type
-    return error_answer(error)
-
-
-def _routing_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        return _told(request, errors.method_not_allowed(allowed))
-    return _told(request, errors.not_found())
-
-
-def _store_unavailable(request: Request, error: Exception) -> Response:
-    logger.warning(
-        "request %s refused, store unavailable: %s",
-        telemetry_of(request.scope).request_id,
-        error,
-    )
-    return _told(request, errors.store_unavailable())
+    return RequestBoundary(app, in_flight, metrics)

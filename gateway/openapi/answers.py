@@ -262,8 +262,8 @@ class Response(AnswerModel):
 
     id: str
     """A UUID; it sorts by time."""
-    object: Literal["chat.completion"]
-    """Always `chat.completion`."""
+    object: Literal["chat.completion", "response"]
+    """`chat.completion`; `response` in the dialect of Open Responses."""
     created_at: int
     """Unix time in seconds."""
     completed_at: int | None
@@ -326,6 +326,15 @@ class Response(AnswerModel):
     """As in the request."""
     usage: TokenUsage | None
     """What it has used; null until it ends."""
+
+
+class InputTokens(AnswerModel):
+    """How long a prompt is."""
+
+    object: Literal["response.input_tokens"]
+    """Always `response.input_tokens`."""
+    input_tokens: Count
+    """Tokens of the prompt, as the model would read it."""
 
 
 class Model(AnswerModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from gateway.openapi.answers import ErrorBody
 from gateway.openapi.operation import EventStream, Example, Json, Operation
 from gateway.openapi.schemas import schemas_of
-from gateway.responses.error_table import ERROR_TABLE, ErrorKind, Occasion
+from gateway.responses.error_table import ERROR_TABLE, ErrorKind
 
 PROJECT_PREFIX = "/{project_id}"
 
@@ -69,7 +69,7 @@ _RATE_LIMITS = [name for name in _HEADERS if name.startswith("x-ratelimit-")]
 _HEADERS_OF_STATUS = {
     401: ["www-authenticate"],
     429: ["retry-after", "retry-after-ms", "x-should-retry", *_RATE_LIMITS],
-    503: ["retry-after"],
+    503: ["retry-after", *_RATE_LIMITS],
 }
 
 
@@ -154,6 +154,10 @@ def _operation(
                 "schema": {"type": "string", "minLength": 1},
             }
             for name, description in operation.path_parameters.items()
+        ]
+        + [
+            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+            for name, text in operation.header_parameters.items()
         ],
     }
     if operation.request is not None:
@@ -189,10 +193,8 @@ def _responses(operation: Operation, stream: EventStream | None) -> dict[int, Js
             "schema": _ref("schemas", stream.name),
             "examples": _examples({"stream": stream.example}),
         }
-    # Only what reserves knows the quotas.
-    known = _RATE_LIMITS if Occasion.GENERATION in operation.occasions else []
     responses: dict[int, Json] = {
-        200: {"description": description, "headers": _headers(known), "content": content}
+        200: {"description": description, "headers": _headers(_RATE_LIMITS), "content": content}
     }
     kinds: dict[int, list[ErrorKind]] = {}
     for kind in ERROR_TABLE:
@@ -208,7 +210,7 @@ def _error(status: int, kinds: Sequence[ErrorKind]) -> Json:
     types = list(dict.fromkeys(kind.type for kind in kinds))
     return {
         "description": _STATUSES[status],
-        "headers": _headers(_HEADERS_OF_STATUS.get(status, [])),
+        "headers": _headers(_HEADERS_OF_STATUS.get(status, _RATE_LIMITS)),
         "content": {
             "application/json": {
                 "schema": {

@@ -22,6 +22,7 @@ from gateway.openapi.answers import (
     Response,
 )
 from gateway.responses import events as ev
+from gateway.responses.dialect import OPEN_RESPONSES
 
 
 class AddedText(AnswerModel):
@@ -80,8 +81,11 @@ def event_models() -> tuple[type[BaseModel], ...]:
 
 def _model_of(event: type[Any]) -> type[BaseModel]:
     names = [field.name for field in dataclasses.fields(event)]
+    types = tuple(
+        dict.fromkeys((event.type, OPEN_RESPONSES.event_types.get(event.type, event.type)))
+    )
     fields: dict[str, Any] = {
-        "type": _described(Literal[event.type], "The name of the event."),
+        "type": _described(Literal[types], "The name of the event."),
         "sequence_number": _described(Count, "0, 1, 2, ... without a gap."),
         **{name: _described(*_FIELDS[name]) for name in names},
         "id": _described(str, "The id of the response."),

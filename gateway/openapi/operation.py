@@ -57,3 +57,4 @@ class Operation:
     request: RequestBody | None = None
     stream: Callable[[], EventStream] | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)  # name -> description
+    header_parameters: Mapping[str, str] = field(default_factory=dict)

@@ -91,8 +91,9 @@ class _Renderer:
         parts.append(_paragraphs(operation["description"]))
         if parameters := [self._followed(parameter) for parameter in operation["parameters"]]:
             fields = {p["name"]: _described(p) for p in parameters}
-            schema = {"properties": fields, "required": list(fields)}
-            parts.append(f"<h3>In the path</h3>{self._fields(schema)}")
+            required = [p["name"] for p in parameters if p.get("required")]
+            schema = {"properties": fields, "required": required}
+            parts.append(f"<h3>In the path and the headers</h3>{self._fields(schema)}")
         if "requestBody" in operation:
             parts.append(self._request(method, path, operation))
         answer = self._followed(operation["responses"]["200"])
@@ -132,7 +133,7 @@ class _Renderer:
 
     def _event(self, schema: Schema) -> str:
         return (
-            f"<details><summary><code>{_text(schema['properties']['type']['const'])}</code> "
+            f"<details><summary><code>{_text(_name_of_event(schema))}</code> "
             f"{_text(schema['description'])}</summary>{self._fields(schema, answer=True)}</details>"
         )
 
@@ -248,6 +249,12 @@ def _type_of_object(schema: Schema) -> str:
         if "const" in part:
             return str(part["const"])
     return ""
+
+
+def _name_of_event(schema: Schema) -> str:
+    """The usual one, where a dialect has another."""
+    type_ = schema["properties"]["type"]
+    return str(type_["const"] if "const" in type_ else type_["enum"][0])
 
 
 def _bounds(schema: Schema) -> list[str]:

@@ -10,6 +10,7 @@ from gateway.openapi.operation import EventStream, Example, Json, Operation, Req
 from gateway.quota.usage import Usage
 from gateway.responses import events as ev
 from gateway.responses import sse
+from gateway.responses.dialect import OPEN_RESPONSES_HEADER, Dialect
 from gateway.responses.error_table import Occasion
 from gateway.responses.open_items import OpenFunctionCall, OpenItem, OpenMessage, OpenReasoning
 from gateway.responses.request import CreateResponse
@@ -91,7 +92,7 @@ def _last(events: list[ev.Event]) -> ev.Json:
 
 
 def _stream() -> EventStream:
-    encoder = sse.EventEncoder(RESPONSE_ID, MODEL)
+    encoder = sse.EventEncoder(RESPONSE_ID, MODEL, Dialect())
     sent = b"".join(encoder.encode(event) for event in _answered("stream", *_an_answer()))
     return EventStream(
         description=(
@@ -107,7 +108,7 @@ def _stream() -> EventStream:
 
 def _an_answer() -> list[tuple[OpenItem, str]]:
     return [
-        (OpenReasoning(RESPONSE_ID, 0), "Rayleigh scattering. Be brief."),
+        (OpenReasoning(RESPONSE_ID, 0, None), "Rayleigh scattering. Be brief."),
         (
             OpenMessage(RESPONSE_ID, 1, commentary=False),
             "Air scatters blue light more than red.",
@@ -117,7 +118,7 @@ def _an_answer() -> list[tuple[OpenItem, str]]:
 
 def _a_call() -> list[tuple[OpenItem, str]]:
     return [
-        (OpenReasoning(RESPONSE_ID, 0), "I need the weather."),
+        (OpenReasoning(RESPONSE_ID, 0, None), "I need the weather."),
         (OpenFunctionCall(RESPONSE_ID, 1, "get_weather"), '{"city": "Paris"}'),
     ]
 
@@ -157,6 +158,12 @@ CREATE_RESPONSE = Operation(
         CreateResponse,
         {name: Example(_SUMMARIES[name], request) for name, request in REQUESTS.items()},
     ),
+    header_parameters={
+        OPEN_RESPONSES_HEADER: (
+            "Any value asks for the dialect of Open Responses: `object` is `response`, and"
+            " reasoning streams as `response.reasoning.*`."
+        )
+    },
     answer=answers.Response,
     answer_examples=_answer_examples,
     stream=_stream,

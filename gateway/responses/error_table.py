@@ -105,7 +105,18 @@ ERROR_TABLE = (
         ),
     ),
     ErrorKind(
-        Occasion.GENERATION,
+        Occasion.BODY,
+        ("invalid_encrypted_content",),
+        "reasoning that was sealed for another project or model, or was changed",
+        "no",
+        errors.invalid_request(
+            "The encrypted content of this reasoning cannot be read.",
+            code="invalid_encrypted_content",
+            param="input[0].encrypted_content",
+        ),
+    ),
+    ErrorKind(
+        Occasion.BODY,
         ("context_length_exceeded",),
         "the input leaves no room for an answer",
         "no",

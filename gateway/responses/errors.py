@@ -49,10 +49,6 @@ def invalid_request(message: str, *, code: str, param: str | None = None) -> Api
     return ApiError(400, "invalid_request_error", code, message, param=param)
 
 
-def not_supported(what: str, *, param: str, code: str = "unsupported_parameter") -> ApiError:
-    return invalid_request(f"{what} is not supported.", code=code, param=param)
-
-
 def context_length_exceeded(input_tokens: int, context_tokens: int) -> ApiError:
     return invalid_request(
         f"This model's context holds {context_tokens} tokens, and your input takes {input_tokens}"
@@ -208,16 +204,6 @@ def store_unavailable(retry_after_s: int = 1) -> ApiError:
         "store_unavailable",
         f"Your quota cannot be checked right now. Try again in {retry_after_s}s.",
         headers={"retry-after": str(retry_after_s)},
-    )
-
-
-def draining() -> ApiError:
-    return ApiError(
-        503,
-        "server_error",
-        "draining",
-        "This replica is about to stop. Try again at once.",
-        headers={"retry-after": "1", "connection": "close"},
     )
 
 

@@ -8,6 +8,7 @@ that stands in the final response: clients compare them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Literal
 
 from gateway.responses import events as ev
@@ -67,7 +68,11 @@ class OpenMessage:
 class OpenReasoning:
     """What the model thinks, as it is: gpt-oss writes no summaries."""
 
-    def __init__(self, response_id: str, output_index: int) -> None:
+    def __init__(
+        self, response_id: str, output_index: int, seal: Callable[[str], str] | None
+    ) -> None:
+        """*seal* makes the encrypted_content of the text, if the client wants one."""
+        self._seal = seal
         self._id = item_id("rs", response_id, output_index)
         self._index = output_index
         self._texts: list[str] = []
@@ -86,6 +91,9 @@ class OpenReasoning:
         text = "".join(self._texts)
         part = _reasoning_text(text)
         item = self._item(status, [part])
+        # Absent otherwise, not null: Open Responses' schema refuses a null.
+        if self._seal is not None:
+            item["encrypted_content"] = self._seal(text)
         return [
             ev.ReasoningTextDone(self._id, self._index, 0, text),
             ev.ContentPartDone(self._id, self._index, 0, part),

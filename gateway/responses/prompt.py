@@ -8,7 +8,7 @@ of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from gateway.harmony.conversation import (
@@ -33,6 +33,7 @@ from gateway.responses.items import (
     text_of,
 )
 from gateway.responses.request import CreateResponse, TextFormat
+from gateway.responses.sealing import CannotOpen
 
 Item = MessageItem | ReasoningItem | FunctionCallItem | FunctionCallOutputItem | ItemReference
 
@@ -41,11 +42,18 @@ Item = MessageItem | ReasoningItem | FunctionCallItem | FunctionCallOutputItem |
 _DISPENSABLE = ("rs_", "msg_pre_")
 
 
-def to_conversation(request: CreateResponse, current_date: str) -> Conversation:
-    """The conversation of *request*. *current_date* is YYYY-MM-DD, UTC.
+def to_conversation(
+    request: CreateResponse, current_date: str, open_reasoning: Callable[[str], str]
+) -> Conversation:
+    """The conversation of *request*.
+
+    Args:
+        current_date: YYYY-MM-DD, UTC.
+        open_reasoning: the text of an encrypted_content; raises CannotOpen.
 
     Raises:
-        ApiError: a tool output without its call, or a reference to an item.
+        ApiError: a tool output without its call, a reference to an item, or
+            reasoning that was not sealed for this project.
     """
     items = _items(request)
     leading, rest = _split_leading_instructions(items)
@@ -57,7 +65,7 @@ def to_conversation(request: CreateResponse, current_date: str) -> Conversation:
         instructions="\n\n".join(instructions) or None,
         tools=() if request.tool_choice == "none" else _tools(request),
         response_format=_response_format(request.text.format),
-        turns=_turns(rest, first_index=len(leading)),
+        turns=_turns(rest, open_reasoning, first_index=len(leading)),
     )
 
 
@@ -79,7 +87,9 @@ def _split_leading_instructions(
     return leading, items[len(leading) :]
 
 
-def _turns(items: Sequence[Item], *, first_index: int) -> list[Turn]:
+def _turns(
+    items: Sequence[Item], open_reasoning: Callable[[str], str], *, first_index: int
+) -> list[Turn]:
     turns: list[Turn] = []
     function_names: dict[str, str] = {}  # by call id
     for index, item in enumerate(items, first_index):
@@ -87,7 +97,7 @@ def _turns(items: Sequence[Item], *, first_index: int) -> list[Turn]:
             case MessageItem():
                 turns.append(_message(item))
             case ReasoningItem():
-                if text := "\n".join(part.text for part in item.content):
+                if text := _reasoning_text(item, open_reasoning, index):
                     turns.append(Reasoning(text))
             case FunctionCallItem():
                 function_names[item.call_id] = item.name
@@ -107,6 +117,21 @@ def _turns(items: Sequence[Item], *, first_index: int) -> list[Turn]:
             case _:
                 assert_never(item)
     return turns
+
+
+def _reasoning_text(item: ReasoningItem, open_reasoning: Callable[[str], str], index: int) -> str:
+    """Its text as it stands there, else as it was sealed; "" if it has neither."""
+    if item.content or not item.encrypted_content:
+        return "\n".join(part.text for part in item.content)
+    try:
+        return open_reasoning(item.encrypted_content)
+    except CannotOpen as exc:
+        raise invalid_request(
+            "This encrypted_content cannot be opened: it was made for another project or model,"
+            " too long ago, or has been changed. Leave the reasoning item out.",
+            code="invalid_encrypted_content",
+            param=f"input[{index}].encrypted_content",
+        ) from exc
 
 
 def _message(item: MessageItem) -> Turn:

@@ -225,6 +225,10 @@ class CreateResponse(ApiModel):
         return self
 
     @property
+    def wants_encrypted_reasoning(self) -> bool:
+        return "reasoning.encrypted_content" in self.include
+
+    @property
     def wants_logprobs(self) -> bool:
         return self.logprobs or "message.output_text.logprobs" in self.include
 

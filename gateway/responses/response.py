@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from gateway.quota.usage import Usage
+from gateway.responses.dialect import ObjectName
 from gateway.responses.events import Json
 from gateway.responses.request import CreateResponse
 from gateway.responses.tools import AllowedTools, NamedFunction
@@ -17,9 +18,16 @@ class ResponseObject:
     """Builds the response object of one request, in any of its states."""
 
     def __init__(
-        self, request: CreateResponse, *, response_id: str, created_at: int, model: str
+        self,
+        request: CreateResponse,
+        *,
+        response_id: str,
+        created_at: int,
+        model: str,
+        object_name: ObjectName = "chat.completion",
     ) -> None:
         """*created_at* is Unix time in seconds; *model* the name to answer under."""
+        self._object_name = object_name
         self.id = response_id
         self.model = model
         self._created_at = created_at
@@ -59,9 +67,9 @@ class ResponseObject:
     ) -> Json:
         return {
             "id": self.id,
-            # The spec says so, literally. openai-node fills output_text only
-            # for objects called "response", so we send it ourselves.
-            "object": "chat.completion",
+            # openai-node fills output_text only for objects called "response",
+            # so we send it ourselves.
+            "object": self._object_name,
             "created_at": self._created_at,
             "completed_at": completed_at,
             "status": status,

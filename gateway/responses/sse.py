@@ -13,6 +13,7 @@ from typing import assert_never
 import orjson
 
 from gateway.responses import events as ev
+from gateway.responses.dialect import Dialect
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -21,9 +22,10 @@ KEEP_ALIVE = b": keep-alive\n\n"
 class EventEncoder:
     """Encodes the events of one response, in order, and numbers them."""
 
-    def __init__(self, response_id: str, model: str) -> None:
+    def __init__(self, response_id: str, model: str, dialect: Dialect) -> None:
         self._response_id = response_id
         self._model = model
+        self._event_types = dialect.event_types
         self._sequence_number = 0
 
     def encode(self, event: ev.Event) -> bytes:
@@ -33,9 +35,10 @@ class EventEncoder:
         the event for a half one.
         """
         fields = {name: getattr(event, name) for name in event.__slots__}
+        type_ = self._event_types.get(event.type, event.type)
         data = orjson.dumps(
             {
-                "type": event.type,
+                "type": type_,
                 "sequence_number": self._sequence_number,
                 **fields,
                 "id": self._response_id,
@@ -44,7 +47,7 @@ class EventEncoder:
             }
         )
         self._sequence_number += 1
-        return b"event: %b\ndata: %b\n\n" % (event.type.encode(), data)
+        return b"event: %b\ndata: %b\n\n" % (type_.encode(), data)
 
 
 def _output(event: ev.Event) -> object:

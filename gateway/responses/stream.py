@@ -12,7 +12,7 @@ round, is a bug in the caller and raises.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from gateway.generation import FinishReason
@@ -54,12 +54,15 @@ class ResponseStream:
         parser: HarmonyParser,
         *,
         input_tokens: int,
+        seal_reasoning: Callable[[str], str] | None = None,
     ) -> None:
+        """*seal_reasoning* makes the encrypted_content of a reasoning's text; None: not wanted."""
         self.state = State.CREATED
         self.cached_tokens = 0
         self._response = response
         self._mapping = mapping
         self._parser = parser
+        self._seal_reasoning = seal_reasoning
         self._input_tokens = input_tokens
         self._output_tokens = 0
         self._reasoning_tokens = 0
@@ -156,7 +159,7 @@ class ResponseStream:
                     self._response.id, index, commentary=self._kind is Kind.PREAMBLE
                 )
             case Kind.REASONING:
-                self._item = OpenReasoning(self._response.id, index)
+                self._item = OpenReasoning(self._response.id, index, self._seal_reasoning)
             case Kind.FUNCTION_CALL:
                 self._item = OpenFunctionCall(self._response.id, index, self._function_name)
             case Kind.DROPPED:

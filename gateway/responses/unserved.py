@@ -5,12 +5,12 @@ Refused rather than ignored: a client that asks for JSON must not get prose.
 
 from __future__ import annotations
 
-from gateway.responses.errors import invalid_request
+from gateway.responses.errors import ApiError, invalid_request
 from gateway.responses.request import CreateResponse
 
 
 def refuse_what_is_not_served(request: CreateResponse) -> None:
-    """Raises ApiError: 400 unsupported_value or unsupported_parameter, naming the field."""
+    """Raises ApiError: 400 unsupported_value, naming the field."""
     if request.text.format.type != "text":
         raise _not_yet("text.format.type", f"'{request.text.format.type}'")
     if request.tool_choice not in ("auto", "none"):
@@ -18,11 +18,9 @@ def refuse_what_is_not_served(request: CreateResponse) -> None:
     if request.wants_logprobs:
         param = "logprobs" if request.logprobs else "include"
         raise _not_yet(param, "log probabilities")
-    if "reasoning.encrypted_content" in request.include:
-        raise _not_yet("include", "'reasoning.encrypted_content'")
 
 
-def _not_yet(param: str, what: str) -> Exception:
+def _not_yet(param: str, what: str) -> ApiError:
     return invalid_request(
         f"This version does not support {what} for '{param}'.",
         code="unsupported_value",

@@ -59,12 +59,7 @@ class RedisLedger:
         *config_version*: of the grant the request was authenticated with.
         Idempotent by *lease_id*. Raises StoreUnavailable.
         """
-        script_keys = [
-            keys.config(project_id),
-            keys.quota_state(project_id),
-            keys.lease_ends(project_id),
-            keys.leases(project_id),
-        ]
+        script_keys = _quota_keys(project_id)
         args = [lease_id, config_version, kid, input_tokens, output_tokens, self._lease_ms]
         # The same lease id debits nothing twice, so a lost reply may be asked for again.
         reply = await ask_twice(lambda: self._call("reserve", script_keys, args))
@@ -84,6 +79,15 @@ class RedisLedger:
                 return Refused(quota, retry_after_ms, word == "too_large", _rate_limits(buckets))
             case ["stale", str(version)]:
                 return Stale(int(version) if version else None)
+            case _:
+                raise AssertionError(f"reserve.lua replied {reply!r}")
+
+    async def rate_limits(self, project_id: str) -> RateLimitState:
+        """How the project's buckets stand. Raises StoreUnavailable."""
+        reply = await self._call("reserve", _quota_keys(project_id), ["", "", "", 0, 0, 0])
+        match reply:
+            case ["told", *buckets]:
+                return _rate_limits(buckets)
             case _:
                 raise AssertionError(f"reserve.lua replied {reply!r}")
 
@@ -144,6 +148,15 @@ class RedisLedger:
             return words
         finally:
             self._observe(name, result, time.perf_counter() - started_at)
+
+
+def _quota_keys(project_id: str) -> list[str]:
+    return [
+        keys.config(project_id),
+        keys.quota_state(project_id),
+        keys.lease_ends(project_id),
+        keys.leases(project_id),
+    ]
 
 
 def _rate_limits(buckets: list[Any]) -> RateLimitState:

@@ -9,9 +9,11 @@ is still here when the process is killed is not charged.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,12 +24,16 @@ from gateway.quota.usage import Usage
 from gateway.store.errors import StoreUnavailable
 from gateway.store.ledger import Verdict
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 FIRST_ATTEMPT_S = 0.15
 MIN_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 5.0
 MAX_PENDING = 100_000
+SAYERS = 16  # at once: 100,000 that wait are said in seconds
+# Less than the marker of settle.lua lives: later, a settlement that had arrived
+# after all would be charged twice.
+MAX_AGE_S = 24 * 60 * 60
 
 
 class Ledger(Protocol):
@@ -46,6 +52,7 @@ class Settlement:
     usage: Usage
     model: str
     status: str
+    made_at: float  # monotonic, in seconds
 
 
 class Settler:
@@ -62,10 +69,12 @@ class Settler:
         max_pending: int = MAX_PENDING,
         on_pending: Callable[[int], None] = lambda pending: None,
         on_dropped: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """*on_pending* is told how many wait, whenever that changes; *on_dropped*, that one is lost."""
         self._ledger = ledger
         self._max_pending = max_pending
+        self._clock = clock
         self._on_pending = on_pending
         self._on_dropped = on_dropped
         self._waiting: OrderedDict[str, Settlement] = OrderedDict()  # by response id
@@ -89,7 +98,7 @@ class Settler:
         Takes 150 ms at most and raises nothing. If it is cancelled, the settlement
         is kept.
         """
-        settlement = Settlement(reservation, usage, model, status)
+        settlement = Settlement(reservation, usage, model, status, self._clock())
         acknowledged = False
         try:
             # Others wait: Redis was away a moment ago, so do not hold up the caller.
@@ -110,24 +119,44 @@ class Settler:
         """Say what waits, for *deadline_s* seconds at most. Returns how many are left: lost."""
         with anyio.move_on_after(deadline_s, shield=True):
             await self._say_all()
-        for settlement in self._waiting.values():
-            _log_lost(settlement, "the gateway ends")
-        return len(self._waiting)
+        left = list(self._waiting.values())
+        for settlement in left:
+            self._lose(settlement, "the gateway ends")
+        return len(left)
 
     async def _say_all(self) -> None:
         backoff_s = MIN_BACKOFF_S
         while self._waiting:
-            response_id, settlement = next(iter(self._waiting.items()))
-            if await self._say(settlement):
+            batch = list(itertools.islice(self._waiting.values(), SAYERS))
+            acknowledged: list[Settlement] = []
+
+            async def say(settlement: Settlement, into: list[Settlement] = acknowledged) -> None:
+                if await self._say(settlement):
+                    into.append(settlement)
+
+            async with anyio.create_task_group() as tasks:
+                for settlement in batch:
+                    tasks.start_soon(say, settlement)
+            for settlement in acknowledged:
+                self._forget(settlement)
+            self._put_off([settlement for settlement in batch if settlement not in acknowledged])
+            if acknowledged:
                 backoff_s = MIN_BACKOFF_S
-                self._forget(response_id)
+            else:
+                await anyio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+
+    def _put_off(self, refused: Sequence[Settlement]) -> None:
+        """To the end of the line: one that Redis refuses must not stop the others. They
+        are sums, so their order changes nothing."""
+        for settlement in refused:
+            response_id = settlement.reservation.lease_id
+            if response_id not in self._waiting:
                 continue
-            # To the end of the line: one that Redis refuses must not stop the
-            # others. They are sums, so their order changes nothing.
-            if response_id in self._waiting:
+            if self._clock() - settlement.made_at > MAX_AGE_S:
+                self._lose(settlement, "Redis was away for too long")
+            else:
                 self._waiting.move_to_end(response_id)
-            await anyio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
     async def _say(self, settlement: Settlement) -> bool:
         """Whether Redis has acknowledged it."""
@@ -139,29 +168,29 @@ class Settler:
                 status=settlement.status,
             )
         except StoreUnavailable as exc:
-            logger.warning("settlement of %s waits: %s", settlement.reservation.lease_id, exc)
+            _log.warning("settlement of %s waits: %s", settlement.reservation.lease_id, exc)
             return False
         if verdict == "lost":
-            logger.warning("%s was settled after its lease", settlement.reservation.lease_id)
+            _log.warning("%s was settled after its lease", settlement.reservation.lease_id)
         return True
 
     def _keep(self, settlement: Settlement) -> None:
         if self.full:
-            _log_lost(settlement, f"{self._max_pending} wait already")
-            self._on_dropped()
+            self._lose(settlement, f"{self._max_pending} wait already")
             return
         self._waiting[settlement.reservation.lease_id] = settlement
         self._on_pending(len(self._waiting))
         self._something_waits.set()
 
-    def _forget(self, response_id: str) -> None:
+    def _lose(self, settlement: Settlement, why: str) -> None:
+        # The whole settlement: with this line an operator can still charge it by hand.
+        _log.error("settlement lost, %s: %r", why, settlement)
+        self._on_dropped()
+        self._forget(settlement)
+
+    def _forget(self, settlement: Settlement) -> None:
         # `flush` and `run` may say the same one; whoever comes second finds nothing.
-        self._waiting.pop(response_id, None)
+        self._waiting.pop(settlement.reservation.lease_id, None)
         self._on_pending(len(self._waiting))
         if not self._waiting:
             self._something_waits = anyio.Event()
-
-
-def _log_lost(settlement: Settlement, why: str) -> None:
-    # The whole settlement: with this line an operator can still charge it by hand.
-    logger.error("settlement lost, %s: %r", why, settlement)

@@ -60,7 +60,10 @@ class Metrics:
             "gw_outcomes", "How requests for responses ended", ("outcome",), registry=registry
         )
         self.rejections = Counter(
-            "gw_rejections", "Requests refused, by the error's code", ("reason",), registry=registry
+            "gw_rejections",
+            "Requests refused or failed, by the error's code",
+            ("reason",),
+            registry=registry,
         )
         self.tokens = Counter(
             "gw_tokens",

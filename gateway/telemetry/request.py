@@ -7,10 +7,11 @@ import time
 
 from gateway.generation import Chunk
 from gateway.quota.usage import Usage
+from gateway.responses.errors import ApiError
 from gateway.telemetry.logs import FIELDS
 from gateway.telemetry.metrics import Metrics
 
-logger = logging.getLogger("gateway.request")
+_log = logging.getLogger(__name__)
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; never sent to anybody
 
@@ -58,8 +59,10 @@ class RequestTelemetry:
             self._worker = chunk.worker
             self._metrics.first_token_s.observe(now - self._started_at)
 
-    def ended(self, outcome: str, usage: Usage) -> None:
+    def ended(self, outcome: str, usage: Usage, error: ApiError | None) -> None:
         self._outcome = outcome
+        if error is not None:
+            self.error_code = error.code or error.type
         self._usage = usage
         if self._in_flight:
             self._in_flight = False
@@ -104,12 +107,12 @@ class RequestTelemetry:
         }
         # Absent rather than null: most requests that fail have few of them.
         known = {name: value for name, value in fields.items() if value is not None}
-        logger.info("request", extra={FIELDS: known})
+        _log.info("request", extra={FIELDS: known})
 
     def _count(self, status: int, duration_s: float) -> None:
         metrics = self._metrics
         metrics.http_requests.labels(self.route, str(status), str(self.streamed).lower()).inc()
-        if status >= 400 and self.error_code:
+        if self.error_code:
             metrics.rejections.labels(self.error_code).inc()
         if self.route == "responses":
             metrics.outcomes.labels(self._outcome_word(status)).inc()
@@ -119,9 +122,9 @@ class RequestTelemetry:
         """One word of a closed set, for SLOs: whose doing was the end of this request?"""
         if status == CLIENT_CLOSED_REQUEST:
             return "client_cancel"
-        if self._outcome in ("completed", "incomplete"):
-            return {"completed": "ok", "incomplete": "incomplete"}[self._outcome]
         match self.error_code:
+            case "":
+                return "incomplete" if self._outcome == "incomplete" else "ok"
             case "rate_limit_exceeded":
                 return "limited"
             case "engine_overloaded":
@@ -132,7 +135,7 @@ class RequestTelemetry:
                 return "upstream"
             case "internal_error":
                 return "internal"
-        return "client_error" if status < 500 else "upstream"
+        return "client_error"
 
 
 def _milliseconds(at: float | None, since: float) -> float | None:

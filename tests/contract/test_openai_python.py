@@ -186,6 +186,17 @@ def test_a_function_call_comes_back_and_its_output_goes_in(client: OpenAI) -> No
     assert second.output[-1].type == "message"
 
 
+def test_input_tokens_are_counted_as_they_are_billed(client: OpenAI) -> None:
+    asked: Any = {"model": MODEL, "input": "Why is the sky blue?", "instructions": "Be brief."}
+    counted = client.responses.input_tokens.count(**asked)
+    response = client.responses.create(**asked)
+    assert response.usage is not None
+    assert (counted.object, counted.input_tokens) == (
+        "response.input_tokens",
+        response.usage.input_tokens,
+    )
+
+
 def test_the_models_are_listed(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == [MODEL]
     assert client.models.retrieve(MODEL).id == MODEL

@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from gateway.openapi.input_tokens_operation import CountInputTokens
 from gateway.responses.request import CreateResponse
 from gateway.responses.validation import validated
 from tests.stack.demo import Tenant
@@ -117,6 +118,7 @@ def test_every_example_of_a_request_is_answered(
         {},
         {"input": simulate(raw=CALL_WEATHER), "tools": [WEATHER]},
         {"max_output_tokens": 5},
+        {"include": ["reasoning.encrypted_content"]},
         {"metadata": {"a": "b"}, "user": "u", "seed": 1, "reasoning": {"effort": "max"}},
     ],
 )
@@ -173,7 +175,12 @@ def test_errors_are_what_the_document_says(
 @pytest.mark.parametrize("prefix", ["", "/{project_id}"])
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/responses"), ("GET", "/v1/models"), ("GET", "/v1/models/{model}")],
+    [
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/responses/input_tokens"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/{model}"),
+    ],
 )
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_whatever_is_sent_the_answer_is_a_declared_one(
@@ -239,7 +246,12 @@ def test_every_operation_is_fuzzed(document: Document) -> None:
     assert sorted(document["paths"]) == sorted(
         prefix + path
         for prefix in ("", "/{project_id}")
-        for path in ("/v1/responses", "/v1/models", "/v1/models/{model}")
+        for path in (
+            "/v1/responses",
+            "/v1/responses/input_tokens",
+            "/v1/models",
+            "/v1/models/{model}",
+        )
     )
 
 
@@ -256,9 +268,9 @@ def _check(document: Document, schema: Mapping[str, Any], value: object) -> None
 def _closed(document: Document) -> Document:
     """The schemas of the document, those of answers open to no other keys."""
     schemas = copy.deepcopy(document["components"]["schemas"])
-    requested = CreateResponse.__name__
+    requested = (CreateResponse.__name__, CountInputTokens.__name__)
     for name, described in schemas.items():
-        if name != requested and "properties" in described:
+        if name not in requested and "properties" in described:
             described.setdefault("additionalProperties", False)
     return {"components": {"schemas": schemas}}
 

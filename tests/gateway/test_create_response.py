@@ -17,8 +17,9 @@ from gateway.harmony.encoding import Encoding
 from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.responses.errors import ApiError
-from gateway.responses.events import Event, OutputTextDelta
+from gateway.responses.events import Event, OutputItemDone, OutputTextDelta, ResponseCompleted
 from gateway.responses.request import CreateResponse
+from gateway.responses.sealing import Seal
 from gateway.responses.validation import validated
 from gateway.tokenizing import PromptTokenizer
 
@@ -38,10 +39,13 @@ class Stage:
     reserved: list[dict[str, Any]] = field(default_factory=list)
     settled: list[tuple[Usage, str]] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda event: None
+    on_reserve: Callable[[], object] = lambda: None
 
     async def reserve(self, **asked: Any) -> Reservation | Refused | Stale:
         self.reserved.append(asked)
         self.happened.append("reserve")
+        self.on_reserve()
+        await anyio.lowlevel.checkpoint()
         if self.answers:
             return self.answers.pop(0)
         return Reservation(
@@ -64,6 +68,7 @@ class Stage:
 
     @asynccontextmanager
     async def generate(self, generation: Generation) -> AsyncIterator[AsyncIterator[Chunk]]:
+        await anyio.lowlevel.checkpoint()
         self.generations.append(generation)
         if self.chunks and isinstance(self.chunks[0], UpstreamError):
             raise self.chunks[0]
@@ -99,8 +104,8 @@ class Stage:
 
     def received(self, chunk: Chunk) -> None: ...
 
-    def ended(self, outcome: str, usage: Usage) -> None:
-        self.happened.append(outcome)
+    def ended(self, outcome: str, usage: Usage, error: ApiError | None) -> None:
+        self.happened.append(outcome if error is None else f"{outcome}: {error.code}")
 
 
 async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
@@ -121,6 +126,7 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
             ledger=stage,
             settler=stage,
             engine=stage,
+            seal=Seal({1: bytes(32)}),
         ),
     )
 
@@ -213,7 +219,7 @@ async def test_a_failure_before_the_first_byte_is_an_error_and_free(encoding: En
         await run(stage, encoding)
 
     assert failed.value.status == 503
-    assert stage.happened == ["reserve", "failed", "settle"]
+    assert stage.happened == ["reserve", "failed: engine_overloaded", "settle"]
     assert stage.settled == [(FREE, "failed")]
 
 
@@ -223,7 +229,10 @@ async def test_a_failure_after_it_is_told_in_the_stream_and_billed_honestly(
     stage = Stage([Chunk(hello), UpstreamError(UpstreamFailure.ENGINE_FAILED, "dead")])
     await run(stage, encoding)
 
-    assert stage.happened[-4:] == ["engine left", "fail model_error", "failed", "settle"]
+    assert stage.happened[-4:] == [
+        *("engine left", "fail model_error", "failed: model_error"),
+        "settle",
+    ]
     assert [event.type for event in stage.events[-2:]] == ["error", "response.failed"]
     assert stage.settled[0][0].output_tokens == len(hello)
 
@@ -236,11 +245,26 @@ async def test_a_failure_before_the_first_token_is_free_even_if_the_stream_had_b
     assert stage.settled == [(FREE, "failed")]
 
 
-async def test_a_bug_of_ours_is_settled_too(encoding: Encoding, hello: list[int]) -> None:
+async def test_a_bug_of_ours_is_told_and_settled_too(encoding: Encoding, hello: list[int]) -> None:
     stage = Stage([Chunk(hello), RuntimeError("a bug")])
     with pytest.raises(RuntimeError):
         await run(stage, encoding)
-    assert stage.happened[-2:] == ["failed", "settle"]
+
+    assert stage.happened[-3:] == ["fail internal_error", "failed: internal_error", "settle"]
+    assert stage.events[-1].type == "response.failed"
+    assert stage.settled[0][0].output_tokens == len(hello)
+
+
+async def test_a_client_that_leaves_while_its_quota_is_reserved_leaves_no_lease(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello, FinishReason.STOP)])
+    with anyio.CancelScope() as connection:
+        stage.on_reserve = connection.cancel
+        await run(stage, encoding)
+
+    assert stage.happened == ["reserve", "cancelled", "settle"]
+    assert stage.settled == [(FREE, "cancelled")]
 
 
 async def test_a_refused_request_reaches_no_worker(encoding: Encoding) -> None:
@@ -272,3 +296,37 @@ async def test_a_project_that_changes_all_the_time_does_not_keep_a_request_for_e
         await run(stage, encoding)
     assert told.value.status == 503
     assert len(stage.reserved) == 3
+
+
+async def test_reasoning_that_a_client_carries_sealed_comes_back_into_the_prompt(
+    encoding: Encoding, ids: Callable[[str], list[int]]
+) -> None:
+    turn = ids("<|channel|>analysis<|message|>Need weather.<|return|>")
+    first = Stage([Chunk(turn, FinishReason.STOP)])
+    await run(first, encoding, include=["reasoning.encrypted_content"])
+    last = first.events[-1]
+    assert isinstance(last, ResponseCompleted)
+    item: Any = last.response["output"]
+    sealed = {"type": "reasoning", "summary": [], "encrypted_content": item[0]["encrypted_content"]}
+
+    second = Stage([Chunk(turn, FinishReason.STOP)])
+    await run(second, encoding, input=["hi", sealed])
+
+    assert "Need weather." in encoding.decode(second.generations[0].prompt)
+    added = next(event for event in second.events if isinstance(event, OutputItemDone))
+    assert "encrypted_content" not in added.item
+
+
+async def test_a_seal_that_was_changed_is_refused_before_anything_is_reserved(
+    encoding: Encoding,
+) -> None:
+    stage = Stage([])
+    with pytest.raises(ApiError) as refused:
+        await run(
+            stage, encoding, input=["hi", {"type": "reasoning", "encrypted_content": "v1.1.AA"}]
+        )
+    assert (refused.value.status, refused.value.code, refused.value.param) == (
+        *(400, "invalid_encrypted_content"),
+        "input[1].encrypted_content",
+    )
+    assert stage.happened == []

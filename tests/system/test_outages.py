@@ -115,6 +115,26 @@ def test_sigterm_lets_open_streams_finish(fragile: Product) -> None:
     )
 
 
+@pytest.mark.parametrize("impatience", ["said twice", "time is up"])
+def test_a_stream_that_is_cut_by_the_end_is_billed_all_the_same(
+    tmp_path: Path, impatience: str
+) -> None:
+    timeout_s = "1" if impatience == "time is up" else "60"
+    with running_product(tmp_path, gateway_env={"GATEWAY_DRAIN_TIMEOUT_S": timeout_s}) as fragile:
+        tenant = fragile.new_project()
+        endless = simulate(repeat=100_000, **SLOW)
+        with streamed(fragile.url, tenant, input=endless, max_output_tokens=100_000) as events:
+            next(event for event in events if event["type"] == "response.output_text.delta")
+            fragile.gateway.send(signal.SIGTERM)
+            if impatience == "said twice":
+                wait_until(lambda: not _accepts(fragile.url), "new connections were refused")
+                fragile.gateway.send(signal.SIGTERM)
+            assert fragile.gateway.wait(timeout_s=20) == 0
+
+        line = next(line for line in fragile.log_lines() if line.get("outcome") == "cancelled")
+        assert fragile.usage(tenant.project_id)["output_tokens"] == line["output_tokens"] > 0
+
+
 def test_while_it_drains_it_is_not_ready_but_serves_who_still_comes(fragile: Product) -> None:
     tenant = fragile.new_project()
     port, ops_port = free_port(), free_port()

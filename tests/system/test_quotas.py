@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
+
 from tests.stack.product import Product
 from tests.system.http import create, simulate, streamed
 
@@ -67,3 +69,18 @@ def test_a_revoked_key_is_refused_with_its_next_request(product: Product) -> Non
 
     refused = create(product.url, tenant)
     assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_every_answer_to_a_known_key_tells_how_the_quotas_stand(product: Product) -> None:
+    tenant = product.new_project(requests_per_minute=600, tokens_per_minute=600_000)
+    headers = {"authorization": f"Bearer {tenant.key}"}
+    answers = [
+        httpx.get(f"{product.url}/v1/models", headers=headers),
+        create(product.url, tenant, temperature=3),
+        create(product.url, tenant, model="gpt-5"),
+        create(product.url, tenant),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 400, 404, 200]
+    for answer in answers:
+        assert answer.headers["x-ratelimit-limit-requests"] == "600"
+        assert int(answer.headers["x-ratelimit-remaining-tokens"]) > 0

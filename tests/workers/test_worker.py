@@ -70,6 +70,8 @@ class PlayedEngine:
 class PlayedChannel:
     """What a gateway hears."""
 
+    is_lost: bool = False
+
     chunks: queue.SimpleQueue[tuple[bytes, bool]] = field(default_factory=queue.SimpleQueue)
     has_cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -77,6 +79,8 @@ class PlayedChannel:
         self.chunks.put((blob, final))
 
     def cancelled(self) -> bool:
+        if self.is_lost:
+            raise RuntimeError("the way back is lost")
         return self.has_cancelled.is_set()
 
     def answer(self) -> Answer:
@@ -213,6 +217,16 @@ def test_a_channel_that_breaks_harms_nobody_else() -> None:
         _submit(worker, channel=BrokenChannel()).answer()
 
         assert _submit(worker).answer().finished.reason == wire.Finished.STOP
+
+
+def test_a_channel_that_cannot_be_asked_keeps_nobody_else_from_being_cancelled() -> None:
+    with _worker(WorkerSettings(cancel_poll_ms=10)) as worker:
+        lost, other = _submit(worker, "wait"), _submit(worker, "wait")
+        lost.is_lost = True
+        other.has_cancelled.set()
+
+        assert other.answer().finished.reason == wire.Finished.CANCELLED
+        assert lost.answer().finished.reason == wire.Finished.CANCELLED
 
 
 def test_an_engine_that_does_not_load_stops_the_start() -> None:

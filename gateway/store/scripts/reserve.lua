@@ -20,13 +20,14 @@
   tokens are not given back: they drain out of the bucket as if they were used.
 
   Said again with the same lease id, it answers the same and debits nothing.
+  Without a lease id nothing is asked for, only how the buckets stand.
 
   KEYS[1]  gw:{project}:cfg   hash: ver and the limits; '' is no limit
   KEYS[2]  gw:{project}:q     hash: when the buckets `requests` and `tokens` are at rest, us
   KEYS[3]  gw:{project}:lz    zset of lease ids, score = lease end, ms
   KEYS[4]  gw:{project}:ld    hash: lease id -> "admitted at ms,day,tokens,kid"
 
-  ARGV[1]  lease id
+  ARGV[1]  lease id, or ''
   ARGV[2]  config version of the caller's grant
   ARGV[3]  kid
   ARGV[4]  tokens of the input
@@ -36,6 +37,7 @@
   Returns {'admitted', admitted at ms, day since 1970, BUCKETS} when admitted,
           {'refused', quota, retry after ms, BUCKETS} when a quota is exhausted,
           {'too_large', quota, 0, BUCKETS} when no retry can help,
+          {'told', BUCKETS} without a lease id,
           {'stale', version now, or '' when there is no such project}.
   BUCKETS are six numbers: limit, remaining and reset ms of requests, then of tokens;
   a limit of -1 is none.
@@ -52,7 +54,7 @@ local SWEPT_A_CALL = 16
 
 local config = redis.call('HMGET', KEYS[1],
   'ver', 'requests_per_minute', 'tokens_per_minute', 'concurrent_requests')
-if config[1] ~= config_version then
+if lease_id ~= '' and config[1] ~= config_version then
   return { 'stale', config[1] or '' }
 end
 local max_requests, max_tokens = tonumber(config[2]), tonumber(config[3])
@@ -120,6 +122,10 @@ local function answer(word, ...)
   tell(reply, request_bucket)
   tell(reply, token_bucket)
   return reply
+end
+
+if lease_id == '' then
+  return answer('told')
 end
 
 local held = redis.call('HGET', KEYS[4], lease_id)

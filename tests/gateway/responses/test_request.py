@@ -159,7 +159,6 @@ def test_an_array_of_strings_is_a_list_of_user_messages() -> None:
         ),
         ({"logprobs": True}, "logprobs"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
-        ({"include": ["reasoning.encrypted_content"]}, "include"),
     ],
 )
 def test_what_is_not_served_yet_is_refused_rather_than_ignored(

@@ -17,6 +17,7 @@ from gateway.harmony.parser import HarmonyParser
 from gateway.quota.usage import Usage
 from gateway.responses import errors
 from gateway.responses import events as ev
+from gateway.responses.dialect import Dialect
 from gateway.responses.output_mapping import OutputMapping
 from gateway.responses.request import CreateResponse
 from gateway.responses.response import ResponseObject
@@ -61,7 +62,7 @@ class Told:
         return self
 
     def encoded(self) -> list[dict[str, Any]]:
-        encoder = EventEncoder(RESPONSE_ID, "gpt-oss-120b")
+        encoder = EventEncoder(RESPONSE_ID, "gpt-oss-120b", Dialect())
         return [_data(encoder.encode(event)) for event in self.events]
 
 

@@ -264,3 +264,15 @@ async def test_a_clock_that_was_ahead_does_not_lock_a_project_out(
     await clock.advance(-24 * 60 * 60)
     quota, retry_after_ms, _ = refusal(await reserve("b"))
     assert (quota, retry_after_ms) == ("requests_per_minute", 5 * 60_000)
+
+
+async def test_how_the_buckets_stand_can_be_asked_without_a_request(
+    create_project: CreateProject, reserve: Reserve, ledger: RedisLedger
+) -> None:
+    await create_project(requests_per_minute=60, tokens_per_minute=6_000)
+    admitted = await reserve("a", 100, 200)
+    assert isinstance(admitted, Reservation)
+
+    assert await ledger.rate_limits(PROJECT) == admitted.rate_limits
+    assert await ledger.rate_limits(PROJECT) == admitted.rate_limits
+    assert await ledger.rate_limits("prj_of_nobody") == RateLimitState(None, None)

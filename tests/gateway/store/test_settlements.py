@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import date
 from pathlib import Path
@@ -16,7 +17,8 @@ from gateway.store.administration import Administration
 from gateway.store.connection import connect
 from gateway.store.errors import StoreUnavailable
 from gateway.store.ledger import RedisLedger, Verdict
-from gateway.store.settlements import Settler
+from gateway.store.scripts import read_script
+from gateway.store.settlements import MAX_AGE_S, Settler
 from gateway.store.usage import EPOCH, UsageReader
 from tests.gateway.store.conftest import KID, PROJECT, until
 from tests.stack.process import free_port
@@ -74,7 +76,7 @@ async def test_a_settlement_is_in_redis_when_settle_returns() -> None:
     assert (ledger.charged, settler.pending) == (["a"], 0)
 
 
-async def test_settlements_wait_while_redis_is_away_and_arrive_in_order() -> None:
+async def test_settlements_wait_while_redis_is_away_and_all_arrive() -> None:
     ledger, pending = FlakyLedger(), list[int]()
     settler = Settler(ledger, on_pending=pending.append)
     async with anyio.create_task_group() as tasks:
@@ -89,6 +91,25 @@ async def test_settlements_wait_while_redis_is_away_and_arrive_in_order() -> Non
         tasks.cancel_scope.cancel()
     assert sorted(ledger.charged) == ["a", "b", "c", "d"]
     assert pending == [1, 2, 3, 2, 1, 0]
+
+
+async def test_a_settlement_older_than_its_marker_is_given_up_and_not_charged_twice() -> None:
+    ledger, now, dropped = FlakyLedger(), [0.0], list[str]()
+    settler = Settler(ledger, clock=lambda: now[0], on_dropped=lambda: dropped.append("one"))
+    ledger.away = True
+    await settle(settler, "a")
+    now[0] = MAX_AGE_S + 1
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settler.run)
+        await until(lambda: settler.pending == 0)
+        tasks.cancel_scope.cancel()
+    assert (ledger.charged, dropped) == ([], ["one"])
+
+
+def test_markers_live_longer_than_settlements_wait() -> None:
+    marker = re.search(r"MARKER_S = (\d+) \* 60 \* 60", read_script("settle"))
+    assert marker is not None
+    assert int(marker[1]) * 60 * 60 > MAX_AGE_S
 
 
 async def test_settle_returns_at_once_when_redis_hangs() -> None:
@@ -140,15 +161,24 @@ async def test_more_than_can_be_kept_is_dropped_loudly(caplog: pytest.LogCapture
     assert "output_tokens=40" in lost.getMessage()
 
 
-async def test_flush_says_what_waits_and_tells_what_is_lost() -> None:
+async def test_flush_says_what_waits_once_redis_is_back() -> None:
     ledger = FlakyLedger()
     ledger.away = True
     settler = Settler(ledger)
     await settle(settler, "a")
-    assert await settler.flush(deadline_s=0.05) == 1
     ledger.away = False
     assert await settler.flush(deadline_s=5) == 0
     assert ledger.charged == ["a"]
+
+
+async def test_what_flush_cannot_say_is_told_as_lost(caplog: pytest.LogCaptureFixture) -> None:
+    ledger, dropped = FlakyLedger(), list[str]()
+    ledger.away = True
+    settler = Settler(ledger, on_dropped=lambda: dropped.append("one"))
+    await settle(settler, "a")
+    assert await settler.flush(deadline_s=0.05) == 1
+    assert dropped == ["one"]
+    assert "settlement lost, the gateway ends" in caplog.text
 
 
 async def test_what_was_settled_while_redis_was_down_is_charged_once_when_it_is_back(

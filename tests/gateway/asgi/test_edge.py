@@ -1,0 +1,107 @@
+"""Slow clients, silent streams, and clients that leave."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+
+from gateway.asgi.body import BodyLimits, read_json_body
+from gateway.asgi.disconnect import while_connected
+from gateway.asgi.in_flight import RequestsInFlight
+from gateway.asgi.replies import StreamReply
+from gateway.quota.reservation import RateLimitState, Reservation
+from gateway.responses.dialect import Dialect
+from gateway.responses.errors import ApiError
+from gateway.responses.sse import DONE, KEEP_ALIVE, EventEncoder
+
+RESERVATION = Reservation("r", "project1", "kid", 1, 1, 0, 0, RateLimitState(None, None))
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    scope = {"type": "http", "method": "POST", "headers": []}
+    with pytest.raises(ApiError) as told:
+        await read_json_body(Request(scope, receive), BodyLimits(max_bytes=10, timeout_s=0.01))
+    assert (told.value.status, told.value.code) == (408, "request_timeout")
+
+
+async def test_a_silent_stream_is_kept_open_with_comments_until_it_ends() -> None:
+    sent: list[bytes] = []
+    three_comments = anyio.Event()
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+        if sent.count(KEEP_ALIVE) == 3:
+            three_comments.set()
+
+    reply = StreamReply(send, EventEncoder("r", "m", Dialect()), {})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reply.keep_alive, 0.01)
+        assert sent == []  # nothing before the answer has begun
+        await reply.start(RESERVATION)
+        await three_comments.wait()
+        await reply.end()
+        await reply.end()
+        comments = sent.count(KEEP_ALIVE)
+        await anyio.sleep(0.05)
+        tasks.cancel_scope.cancel()
+    assert sent.count(DONE) == 1
+    assert sent.count(KEEP_ALIVE) == comments
+
+
+async def test_work_ends_when_its_client_leaves() -> None:
+    left, ended = anyio.Event(), anyio.Event()
+
+    async def receive() -> Message:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def work() -> None:
+        left.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    await while_connected(receive, work)
+    assert ended.is_set()
+
+
+async def test_what_goes_wrong_with_the_work_is_raised_as_it_is() -> None:
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def work() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await while_connected(receive, work)
+
+
+async def test_all_requests_can_be_ended_and_have_their_last_word() -> None:
+    requests = RequestsInFlight()
+    settled: list[int] = []
+
+    async def one(number: int) -> None:
+        with requests.one():
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.lowlevel.checkpoint()
+                    settled.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(3):
+            tasks.start_soon(one, number)
+        await anyio.lowlevel.checkpoint()
+        await requests.end_all(deadline_s=5)
+        assert sorted(settled) == [0, 1, 2]
+    await requests.end_all(deadline_s=5)  # there are none

@@ -1,0 +1,63 @@
+"""How a request is counted: whose doing was its end?"""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway.quota.usage import Usage
+from gateway.responses import errors
+from gateway.responses.errors import ApiError
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.request import RequestTelemetry
+
+USAGE = Usage(10, 4, 20, 5)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "status", "counted"),
+    [
+        ("completed", None, 200, "ok"),
+        ("incomplete", None, 200, "incomplete"),
+        ("cancelled", None, 200, "client_cancel"),
+        (None, None, None, "client_cancel"),
+        # After the first byte the status is 200, whatever follows.
+        ("failed", errors.engine_failed(), 200, "upstream"),
+        ("failed", errors.engine_timeout(), 200, "upstream"),
+        ("failed", errors.internal_error(), 200, "internal"),
+        ("failed", errors.no_worker(), 503, "overloaded"),
+        ("failed", errors.overloaded(), 429, "overloaded"),
+    ],
+)
+def test_an_outcome_is_one_word_of_a_closed_set(
+    outcome: str | None, error: ApiError | None, status: int | None, counted: str
+) -> None:
+    registry = CollectorRegistry()
+    request = RequestTelemetry(Metrics(registry, model="m"), request_id="r", method="POST")
+    request.route = "responses"
+    if outcome is not None:
+        request.ended(outcome, USAGE, error)
+    request.close(status)
+
+    assert registry.get_sample_value("gw_outcomes_total", {"outcome": counted}) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [
+        (errors.invalid_key(), "client_error"),
+        (errors.context_length_exceeded(9, 5), "client_error"),
+        (errors.store_unavailable(), "store"),
+        (errors.internal_error(), "internal"),
+        (ApiError(429, "rate_limit_error", "rate_limit_exceeded", "."), "limited"),
+    ],
+)
+def test_a_refusal_is_one_too(error: ApiError, counted: str) -> None:
+    registry = CollectorRegistry()
+    request = RequestTelemetry(Metrics(registry, model="m"), request_id="r", method="POST")
+    request.route = "responses"
+    request.error_code = error.code or ""
+    request.close(error.status)
+
+    assert registry.get_sample_value("gw_outcomes_total", {"outcome": counted}) == 1
+    assert registry.get_sample_value("gw_rejections_total", {"reason": error.code or ""}) == 1
