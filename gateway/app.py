@@ -18,12 +18,15 @@ from starlette.types import ASGIApp
 
 from gateway.asgi.authentication import Authenticator
 from gateway.asgi.body import BodyLimits
+from gateway.asgi.chat_api import ChatApi
+from gateway.asgi.generation_endpoint import Api, GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.ops_api import ops_api
 from gateway.asgi.rate_limits import RateLimitHeaders
-from gateway.asgi.responses_endpoint import ResponsesEndpoint, ServedModel
+from gateway.asgi.responses_api import ResponsesApi
+from gateway.asgi.served_model import ServedModel
 from gateway.asgi.tenant_api import tenant_api
 from gateway.config import Settings
 from gateway.create_response import SETTLE_DEADLINE_S, ModelSettings, Stations
@@ -166,15 +169,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     rate_limits = RateLimitHeaders(ledger)
     body_limits = BodyLimits(settings.max_body_bytes, settings.body_timeout_s)
     in_flight = RequestsInFlight()
+
+    def endpoint(api: Api) -> GenerationEndpoint:
+        return GenerationEndpoint(
+            api, authenticator, stations, served, body_limits, keep_alive_s=settings.keep_alive_s
+        )
+
     tenant = tenant_api(
-        ResponsesEndpoint(
-            authenticator,
-            stations,
-            served,
-            body_limits,
-            dialect=Dialect(object_name=settings.api_object),
-            keep_alive_s=settings.keep_alive_s,
-        ),
+        endpoint(ResponsesApi(Dialect(object_name=settings.api_object), model=settings.model)),
+        endpoint(ChatApi()),
         InputTokensEndpoint(authenticator, stations, served, body_limits, rate_limits),
         ModelsEndpoint(authenticator, served, rate_limits, created=int(time.time())),
         rate_limits,

@@ -2,7 +2,7 @@
 
 Read this file first: it is the whole of what the gateway does, station by
 station. The stations it does not do itself -- accept, authenticate, validate --
-have already happened when we get here (`asgi/responses_endpoint.py`).
+have already happened when we get here (`asgi/generation_endpoint.py`).
 
     4 render -> 5 reserve -> 6 generate -> 7 translate -> 8 settle
 

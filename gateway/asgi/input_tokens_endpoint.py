@@ -10,7 +10,7 @@ from gateway.asgi.authentication import Authenticator
 from gateway.asgi.body import BodyLimits, read_json_body
 from gateway.asgi.boundary import telemetry_of
 from gateway.asgi.rate_limits import RateLimitHeaders
-from gateway.asgi.responses_endpoint import ServedModel
+from gateway.asgi.served_model import ServedModel
 from gateway.create_response import Stations, render_prompt
 from gateway.responses.json_body import parse_json_object
 from gateway.responses.request import CreateResponse

@@ -9,7 +9,7 @@ from gateway.asgi.answers import json_answer
 from gateway.asgi.authentication import Authenticator
 from gateway.asgi.boundary import telemetry_of
 from gateway.asgi.rate_limits import RateLimitHeaders
-from gateway.asgi.responses_endpoint import ServedModel
+from gateway.asgi.served_model import ServedModel
 from gateway.responses import errors
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Never
+from collections.abc import Callable, Mapping, Sequence
+from typing import Never, Protocol
 
 import anyio
 from starlette.types import Send
@@ -17,10 +17,17 @@ from gateway.responses.errors import ApiError
 from gateway.responses.events import Event, Json, ResponseCompleted, ResponseIncomplete
 
 
-class StreamReply:
-    """Server-sent events. Each event is one write: see `EventEncoder.encode`."""
+class Encoder(Protocol):
+    """Spells the events of one response for a stream."""
 
-    def __init__(self, send: Send, encoder: sse.EventEncoder, headers: Mapping[str, str]) -> None:
+    def encode(self, event: Event) -> bytes:
+        """What is to be sent in one write; empty when the event is none of the client's."""
+
+
+class StreamReply:
+    """Server-sent events. What an event makes is one write: see `EventEncoder.encode`."""
+
+    def __init__(self, send: Send, encoder: Encoder, headers: Mapping[str, str]) -> None:
         self._headers = headers
         self._send = send
         self._encoder = encoder
@@ -48,7 +55,8 @@ class StreamReply:
 
     async def send(self, events: Sequence[Event]) -> None:
         for event in events:
-            await self._write(self._encoder.encode(event))
+            if data := self._encoder.encode(event):
+                await self._write(data)
 
     async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
         await self.send(events)
@@ -81,7 +89,12 @@ class StreamReply:
 class WholeReply:
     """One JSON object, when the response has ended. A failure is an HTTP error."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, send: Send, spelled: Callable[[Json], Json], headers: Mapping[str, str]
+    ) -> None:
+        """*spelled* makes the object to send from the response that has ended."""
+        self._send = send
+        self._spelled = spelled
         self._headers = dict(headers)
         self._response: Json | None = None
 
@@ -97,8 +110,10 @@ class WholeReply:
         error.headers.update(self._headers)
         raise error
 
-    async def end(self, send: Send) -> None:
+    async def end(self) -> None:
         assert self._response is not None, "the response ended without its last event"
-        answer = json_answer(self._response, headers=self._headers)
-        await send({"type": "http.response.start", "status": 200, "headers": answer.raw_headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        answer = json_answer(self._spelled(self._response), headers=self._headers)
+        await self._send(
+            {"type": "http.response.start", "status": 200, "headers": answer.raw_headers}
+        )
+        await self._send({"type": "http.response.body", "body": answer.body})

@@ -14,11 +14,11 @@ from starlette.types import ASGIApp
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, telemetry_of
 from gateway.asgi.documentation_endpoint import DocumentationEndpoint
+from gateway.asgi.generation_endpoint import GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.rate_limits import RateLimitHeaders
-from gateway.asgi.responses_endpoint import ResponsesEndpoint
 from gateway.openapi.document import PROJECT_PREFIX
 from gateway.openapi.input_tokens_operation import COUNT_INPUT_TOKENS
 from gateway.openapi.models_operations import LIST_MODELS, RETRIEVE_MODEL
@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 
 
 def tenant_api(
-    responses: ResponsesEndpoint,
+    responses: GenerationEndpoint,
+    chat: GenerationEndpoint,
     input_tokens: InputTokensEndpoint,
     models: ModelsEndpoint,
     rate_limits: RateLimitHeaders,
@@ -83,6 +84,11 @@ def tenant_api(
             Route(prefix + operation.path, endpoint, methods=[operation.method])
             for prefix in ("", PROJECT_PREFIX)
             for operation, endpoint in served
+        ),
+        # Not described yet: it is to become an operation above.
+        *(
+            Route(prefix + "/v1/chat/completions", chat, methods=["POST"])
+            for prefix in ("", PROJECT_PREFIX)
         ),
     ]
     app = Starlette(

@@ -10,7 +10,6 @@ class Principal:
     """The bearer of an API key that has been verified."""
 
     kid: str
-    key_name: str
     default_project_id: str
     projects: frozenset[str]  # ids of those that exist, are active and that the key may use
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 # The words of reserve.lua, of the config hash in Redis and of `gwctl` alike.
 Quota = Literal["requests_per_minute", "tokens_per_minute", "concurrent_requests"]
+QUOTAS: tuple[Quota, ...] = get_args(Quota)
 
 
 @dataclass(frozen=True, slots=True)

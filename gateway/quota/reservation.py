@@ -55,6 +55,4 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The grant was compiled under another version of the project's config."""
-
-    config_version: int | None  # the version that holds now; None: the project is gone
+    """The grant was compiled under another version of the project's config, or the project is gone."""

@@ -23,7 +23,7 @@ def quota_exceeded(refused: Refused) -> ApiError:
     if refused.too_large:
         message = (
             f"Request too large: it needs more than your project's whole limit of {quota}."
-            " Send less input, or a smaller max_output_tokens."
+            " Send less input, or ask for fewer output tokens."
         )
     else:
         message = (

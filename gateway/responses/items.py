@@ -32,11 +32,18 @@ class RefusalPart(ApiModel):
     """What it said."""
 
 
+# As responses call them, and as chat completions do.
+_OTHER_MEDIA = (
+    *("input_image", "input_file", "input_audio", "input_video"),
+    *("image_url", "file", "audio_url", "video_url"),
+)
+
+
 def _tag_of_part(part: Any) -> str:
     type_ = part.get("type") if isinstance(part, dict) else None
     if type_ == "refusal":
         return "=refusal"
-    if type_ in ("input_image", "input_file", "input_audio", "input_video", "image_url"):
+    if type_ in _OTHER_MEDIA:
         return "=other_media"
     return "=text"
 

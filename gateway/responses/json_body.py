@@ -17,8 +17,7 @@ def parse_json_object(body: bytes) -> dict[str, object]:
         raise _explained(body, exc) from exc
     if not isinstance(value, dict):
         raise invalid_request(
-            "The body of the request must be a JSON object, like"
-            ' {"model": "gpt-oss-120b", "input": "Hello"}.',
+            'The body of the request must be a JSON object, like {"model": "gpt-oss-120b", ...}.',
             code="invalid_type",
         )
     return value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -17,10 +17,11 @@ from redis.asyncio import Redis
 
 from gateway.iam import api_key, project_id
 from gateway.iam.secret_hash import Peppers
-from gateway.quota.limits import Limits
+from gateway.quota.limits import Limits, Quota
 from gateway.store import keys
 from gateway.store.errors import store_errors
 from gateway.store.records import (
+    Hash,
     KeyRecord,
     KeyState,
     ProjectConfig,
@@ -119,17 +120,38 @@ class Administration:
         return read_project(wanted_id, stored)
 
     async def set_limits(
-        self, of_project_id: str, limits: Limits
+        self, of_project_id: str, limits: Mapping[Quota, int | None]
     ) -> ProjectConfig | UnknownProject:
-        """Replace all limits of a project. They hold from the next request on."""
+        """Change the limits that are named; they hold from the next request on.
+
+        Raises ValueError for a limit that would admit nothing.
+        """
+        # str(): for mypy a Literal cannot be the name of an argument.
+        changed = write_limits(Limits(**{str(quota): n for quota, n in limits.items()}))
+        return await self._change_project(
+            of_project_id, {quota: changed[quota] for quota in limits}
+        )
+
+    async def set_state(
+        self, of_project_id: str, state: ProjectState
+    ) -> ProjectConfig | UnknownProject:
+        """Disable a project from its next request on, or serve it again once caches have forgotten.
+
+        Doing it again finishes what an interrupted change has left undone.
+        """
+        return await self._change_project(of_project_id, {"state": state.value})
+
+    async def _change_project(
+        self, of_project_id: str, changed: Hash
+    ) -> ProjectConfig | UnknownProject:
         if await self.find_project(of_project_id) is None:
             return UnknownProject(of_project_id)
         config = keys.config(of_project_id)
         with store_errors():
-            await self._redis.hset(config, mapping=write_limits(limits))
+            await self._redis.hset(config, mapping=changed)
             await self._redis.hincrby(config, "ver", 1)
-        changed = await self.find_project(of_project_id)
-        return changed or UnknownProject(of_project_id)
+        project = await self.find_project(of_project_id)
+        return project or UnknownProject(of_project_id)
 
     async def create_key(
         self, of_project_id: str, name: str, *, peppers: Peppers, expires_at: int | None = None

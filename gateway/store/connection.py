@@ -8,6 +8,8 @@ so itself, knowing that it is idempotent.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -17,10 +19,13 @@ from redis.backoff import NoBackoff
 TIMEOUT_S = 0.2
 MAX_CONNECTIONS = 64
 
+# What other layers call the client: they open it, hand it on and close it.
+Store: TypeAlias = Redis
+
 
 def connect(
     url: str, *, timeout_s: float = TIMEOUT_S, max_connections: int = MAX_CONNECTIONS
-) -> Redis:
+) -> Store:
     """A client for *url*; nothing is sent yet. Close it with `aclose()`.
 
     *timeout_s* bounds waiting for a connection, connecting, and each answer.

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cachetools import TTLCache
 from redis.asyncio import Redis
 
 from gateway.iam import api_key
 from gateway.iam.policy import Principal
 from gateway.iam.secret_hash import Peppers
 from gateway.store import keys
-from gateway.store.cache import ExpiringCache
 from gateway.store.errors import ask_twice, store_errors
 from gateway.store.records import (
     KeyRecord,
@@ -78,9 +78,11 @@ class Directory:
         self._redis = redis
         self._peppers = peppers
         self._unix_time = unix_time
-        self._entries = ExpiringCache[_Entry](CACHE_ENTRIES, cache_s, monotonic)
+        self._entries = TTLCache[str, _Entry, float](CACHE_ENTRIES, cache_s, monotonic)
         # Apart, so that invented kids cannot push real ones out.
-        self._unknown = ExpiringCache[Unauthenticated](CACHE_ENTRIES, UNKNOWN_CACHE_S, monotonic)
+        self._unknown = TTLCache[str, Unauthenticated, float](
+            CACHE_ENTRIES, UNKNOWN_CACHE_S, monotonic
+        )
         self._loading = SingleFlight[_Entry | None]()
 
     async def authenticate(self, token: str) -> Grant | Unauthenticated:
@@ -112,13 +114,13 @@ class Directory:
 
     def invalidate(self, kid: str) -> None:
         """Forget what is cached of *kid*; after `Stale`, before authenticating again."""
-        self._entries.discard(kid)
-        self._unknown.discard(kid)
+        self._entries.pop(kid, None)
+        self._unknown.pop(kid, None)
 
     async def _load(self, kid: str) -> _Entry | None:
         record = await self._read_key(kid)
         if record is None:
-            self._unknown.put(kid, Unauthenticated.UNKNOWN)
+            self._unknown[kid] = Unauthenticated.UNKNOWN
             return None
         projects = {}
         for project_id in sorted(record.project_ids):
@@ -132,12 +134,11 @@ class Directory:
         record = await self._read_key(kid) or record
         principal = Principal(
             kid=kid,
-            key_name=record.name,
             default_project_id=record.default_project_id,
             projects=frozenset(projects),
         )
         entry = _Entry(record, Grant(principal, projects))
-        self._entries.put(kid, entry)
+        self._entries[kid] = entry
         return entry
 
     async def _read_key(self, kid: str) -> KeyRecord | None:

@@ -16,8 +16,6 @@ from gateway.store.replies import text
 from gateway.store.scripts import read_script
 
 HOUR_MS = 60 * 60 * 1000
-# Nothing renews a lease yet, so it must outlive the longest response.
-LEASE_MS = 30 * 60 * 1000
 
 # settled: charged. lost: charged, though the lease had ended. duplicate: charged before.
 Verdict = Literal["settled", "lost", "duplicate"]
@@ -30,10 +28,11 @@ class RedisLedger:
         self,
         redis: Redis,
         *,
-        lease_ms: int = LEASE_MS,
+        lease_ms: int,
         observe: Callable[[str, str, float], None] = lambda operation, result, seconds: None,
     ) -> None:
         """*lease_ms*: when the concurrency of a request that nobody settles is given back.
+        Nothing renews a lease yet, so it must outlive the longest response.
 
         *observe* is told of every round trip: "reserve" or "settle", the word it was
         answered with or "unavailable" (cancelled as well), and how many seconds it took.
@@ -77,8 +76,8 @@ class RedisLedger:
                 )
             case ["refused" | "too_large" as word, quota, int(retry_after_ms), *buckets]:
                 return Refused(quota, retry_after_ms, word == "too_large", _rate_limits(buckets))
-            case ["stale", str(version)]:
-                return Stale(int(version) if version else None)
+            case ["stale"]:
+                return Stale()
             case _:
                 raise AssertionError(f"reserve.lua replied {reply!r}")
 

@@ -32,6 +32,7 @@ class DailyUsage:
 class LedgerEntry:
     """One settled response."""
 
+    entry_id: str  # in the order they were settled; the next page starts after it
     response_id: str
     kid: str
     model: str
@@ -40,14 +41,6 @@ class LedgerEntry:
     usage: Usage
     day: date  # of the admission
     admitted_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerPage:
-    """Entries in the order they were settled, and where the next page starts."""
-
-    entries: list[LedgerEntry]
-    cursor: str
 
 
 class UsageReader:
@@ -71,16 +64,21 @@ class UsageReader:
         return found
 
     async def ledger_page(
-        self, project_id: str, *, cursor: str = "0-0", count: int = 100
-    ) -> LedgerPage:
-        """The next *count* entries after *cursor*; none, and the same cursor, at the end."""
+        self, project_id: str, *, after: str = "0-0", count: int = 100
+    ) -> list[LedgerEntry]:
+        """The next *count* entries after the one with id *after*; none at the end."""
         with store_errors():
             # redis-py's type allows for None in every place; XRANGE answers none.
             reply: Any = await self._redis.xrange(
-                keys.ledger(project_id), min=f"({cursor}", max="+", count=count
+                keys.ledger(project_id), min=f"({after}", max="+", count=count
             )
-        entries = [_ledger_entry(fields(entry)) for _, entry in reply]
-        return LedgerPage(entries, cursor=text(reply[-1][0]) if reply else cursor)
+        return [_ledger_entry(text(entry_id), fields(entry)) for entry_id, entry in reply]
+
+    async def ledger_end(self, project_id: str, *, count: int) -> list[LedgerEntry]:
+        """The last *count* entries, oldest first."""
+        with store_errors():
+            reply: Any = await self._redis.xrevrange(keys.ledger(project_id), count=count)
+        return [_ledger_entry(text(entry_id), fields(entry)) for entry_id, entry in reversed(reply)]
 
 
 def _daily_usage(day: date, field: str, counts: str) -> DailyUsage:
@@ -89,8 +87,9 @@ def _daily_usage(day: date, field: str, counts: str) -> DailyUsage:
     return DailyUsage(day, model, kid, requests, Usage(*tokens))
 
 
-def _ledger_entry(entry: dict[str, str]) -> LedgerEntry:
+def _ledger_entry(entry_id: str, entry: dict[str, str]) -> LedgerEntry:
     return LedgerEntry(
+        entry_id=entry_id,
         response_id=entry["id"],
         kid=entry["kid"],
         model=entry["model"],

@@ -13,6 +13,7 @@ from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
+GENERATING_ROUTES = ("responses", "chat")
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; never sent to anybody
 
 
@@ -114,7 +115,7 @@ class RequestTelemetry:
         metrics.http_requests.labels(self.route, str(status), str(self.streamed).lower()).inc()
         if self.error_code:
             metrics.rejections.labels(self.error_code).inc()
-        if self.route == "responses":
+        if self.route in GENERATING_ROUTES:
             metrics.outcomes.labels(self._outcome_word(status)).inc()
             metrics.request_duration(duration_s, error_type=self.error_code)
 

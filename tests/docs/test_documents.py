@@ -39,11 +39,9 @@ def test_every_setting_of_the_gateway_is_documented_with_its_default() -> None:
 def test_every_error_code_is_in_the_table() -> None:
     """Of which docs/errors.md is made, as test_api_document.py sees to."""
     documented = {code for kind in ERROR_TABLE for code in kind.codes}
-    source = "".join(
-        path.read_text()
-        for path in Path("gateway/responses").glob("*.py")
-        if path.name != "error_table.py"
-    )
+    packages = ("gateway/responses", "gateway/chat")
+    paths = (path for package in packages for path in Path(package).glob("*.py"))
+    source = "".join(path.read_text() for path in paths if path.name != "error_table.py")
     # The codes of errors.py stand alone on a line; elsewhere they are named.
     codes = set(re.findall(r'code="([a-z_]+)"', source))
     codes |= set(re.findall(r'^        "([a-z]+(?:_[a-z]+)+)",$', source, re.MULTILINE))

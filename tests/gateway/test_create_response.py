@@ -281,7 +281,7 @@ async def test_a_refused_request_reaches_no_worker(encoding: Encoding) -> None:
 async def test_a_project_that_has_changed_is_looked_up_again(
     encoding: Encoding, hello: list[int]
 ) -> None:
-    stage = Stage([Chunk(hello, FinishReason.STOP)], answers=[Stale(2)])
+    stage = Stage([Chunk(hello, FinishReason.STOP)], answers=[Stale()])
     await run(stage, encoding)
 
     assert stage.happened[:4] == ["reserve", "refresh", "reserve", "start"]
@@ -291,7 +291,7 @@ async def test_a_project_that_has_changed_is_looked_up_again(
 async def test_a_project_that_changes_all_the_time_does_not_keep_a_request_for_ever(
     encoding: Encoding,
 ) -> None:
-    stage = Stage([], answers=[Stale(n) for n in range(100)])
+    stage = Stage([], answers=[Stale()] * 100)
     with pytest.raises(ApiError) as told:
         await run(stage, encoding)
     assert told.value.status == 503

@@ -13,11 +13,24 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from gateway.gwctl import main
+from gateway.gwctl.__main__ import main
 from gateway.iam.api_key import parse
 from tests.stack.process import free_port
 
 Gwctl = Callable[..., "Outcome"]
+
+LEDGER_ENTRY: dict[Any, Any] = {
+    "kid": "kid1",
+    "model": "gpt-oss-120b",
+    "status": "completed",
+    "verdict": "settled",
+    "input": 100,
+    "cached": 64,
+    "output": 40,
+    "reasoning": 30,
+    "day": 20_779,
+    "created": 1_795_348_800_123,
+}
 
 
 class Outcome:
@@ -87,6 +100,63 @@ def test_tables_are_made_to_be_read(gwctl: Gwctl) -> None:
     assert dict(line.split(maxsplit=1) for line in created.splitlines())["project"] == "prj_search"
 
 
+def test_only_the_limits_that_are_named_are_set(gwctl: Gwctl) -> None:
+    limits = ("--requests-per-minute", "600", "--tokens-per-minute", "500000")
+    created = gwctl("project", "create", "search", "--id", "prj_search", *limits, "-o", "json")
+    changed = gwctl(
+        *("project", "set", "prj_search", "--requests-per-minute", "none"),
+        *("--concurrent-requests", "20", "-o", "json"),
+    )
+    assert changed.json == {
+        **created.json,
+        "requests_per_minute": None,
+        "concurrent_requests": 20,
+    }
+    assert gwctl("project", "list", "-o", "json").json == [changed.json]
+
+
+def test_a_project_is_disabled_and_enabled(gwctl: Gwctl) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    assert gwctl("project", "disable", "prj_search", "-o", "json").json["state"] == "disabled"
+    assert gwctl("project", "list", "-o", "json").json[0]["state"] == "disabled"
+    assert gwctl("project", "enable", "prj_search", "-o", "json").json["state"] == "active"
+
+
+def test_the_ledger_tells_what_was_charged_last_or_after_an_entry(
+    gwctl: Gwctl, redis_port: int
+) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    ledger = ("ledger", "--project", "prj_search")
+    assert gwctl(*ledger).stdout == "(none)\n"
+    with Redis(host="127.0.0.1", port=redis_port) as client:
+        for n in range(1, 4):
+            client.xadd("gw:{prj_search}:lg", {**LEDGER_ENTRY, "id": f"response{n}"}, id=f"{n}-0")
+
+    def told(*options: str) -> list[str]:
+        return [row["response"] for row in gwctl(*ledger, *options, "-o", "json").json]
+
+    assert gwctl(*ledger, "--limit", "1", "-o", "json").json == [
+        {
+            "entry": "3-0",
+            "admitted": "2026-11-22T12:00:00Z",
+            "response": "response3",
+            "model": "gpt-oss-120b",
+            "kid": "kid1",
+            "status": "completed",
+            "verdict": "settled",
+            "input_tokens": 100,
+            "cached_tokens": 64,
+            "output_tokens": 40,
+            "reasoning_tokens": 30,
+        }
+    ]
+    assert told() == ["response1", "response2", "response3"]
+    assert told("--limit", "2") == ["response2", "response3"]
+    assert told("--limit", "2", "--after", "0-0") == ["response1", "response2"]
+    assert told("--after", "2-0") == ["response3"]
+    assert len(gwctl(*ledger, "-n", "2").stdout.splitlines()) == 3
+
+
 def test_a_key_can_be_made_to_expire(gwctl: Gwctl) -> None:
     gwctl("project", "create", "search", "--id", "prj_search")
     created = gwctl("key", "create", "--project", "prj_search", "--expires", "30d", "-o", "json")
@@ -121,6 +191,11 @@ def test_usage_is_told_by_day_model_and_key(gwctl: Gwctl, redis_port: int) -> No
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        ("project set prj_nobody --tokens-per-minute 1", "There is no project prj_nobody; "),
+        ("project set prj_search", "Nothing is to be set; "),
+        ("project disable prj_nobody", "There is no project prj_nobody; "),
+        ("project enable prj_nobody", "There is no project prj_nobody; "),
+        ("ledger --project prj_nobody", "There is no project prj_nobody; "),
         ("key create --project prj_nobody", "There is no project prj_nobody; "),
         ("key list --project prj_nobody", "There is no project prj_nobody; "),
         ("key revoke nobody", "There is no key nobody; "),
@@ -144,6 +219,9 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
     [
         ("", "required"),
         ("project create x --requests-per-minute 0", "not a whole number of at least 1"),
+        ("project set x --tokens-per-minute some", "not a whole number of at least 1"),
+        ("ledger --project prj_search --after yesterday", "not an entry like "),
+        ("ledger --project prj_search --after 0-18446744073709551616", "not an entry like "),
         ("project create x --id a}b", "not 8 to 64 letters"),
         ("key create --project prj_search --expires soon", "not like 12h, 30d or 8w"),
         ("usage --project prj_search --since yesterday", "not a day like 2026-11-30"),
@@ -182,13 +260,21 @@ def test_a_redis_that_is_away_is_said_to_be_away(
     assert "hunter2" not in outcome.stderr
 
 
-def test_the_help_teaches_with_examples() -> None:
+@pytest.mark.parametrize(
+    ("command", "examples"),
+    [
+        ("", ["project create", "project disable", "key create", "key revoke", "usage", "ledger"]),
+        ("project set", ["project set"]),
+        ("ledger", ["ledger"]),
+    ],
+)
+def test_the_help_teaches_with_examples(command: str, examples: list[str]) -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "gateway.gwctl", "--help"],
+        [sys.executable, "-m", "gateway.gwctl", *command.split(), "--help"],
         env={**os.environ, "COLUMNS": "100"},
         capture_output=True,
         text=True,
         check=True,
     )
-    for example in ("gwctl project create", "gwctl key create", "gwctl key revoke", "gwctl usage"):
-        assert example in shown.stdout
+    for example in examples:
+        assert f"\n  gwctl {example} " in shown.stdout

@@ -38,7 +38,7 @@
           {'refused', quota, retry after ms, BUCKETS} when a quota is exhausted,
           {'too_large', quota, 0, BUCKETS} when no retry can help,
           {'told', BUCKETS} without a lease id,
-          {'stale', version now, or '' when there is no such project}.
+          {'stale'} when the config has another version, or there is no such project.
   BUCKETS are six numbers: limit, remaining and reset ms of requests, then of tokens;
   a limit of -1 is none.
 ]]
@@ -55,7 +55,7 @@ local SWEPT_A_CALL = 16
 local config = redis.call('HMGET', KEYS[1],
   'ver', 'requests_per_minute', 'tokens_per_minute', 'concurrent_requests')
 if lease_id ~= '' and config[1] ~= config_version then
-  return { 'stale', config[1] or '' }
+  return { 'stale' }
 end
 local max_requests, max_tokens = tonumber(config[2]), tonumber(config[3])
 local max_concurrent = tonumber(config[4])

@@ -29,6 +29,7 @@ async def test_a_bug_is_answered_like_any_error_and_tells_nothing() -> None:
     registry = CollectorRegistry()
     app = tenant_api(
         broken.list,  # type: ignore[arg-type]
+        broken.list,  # type: ignore[arg-type]
         broken,  # type: ignore[arg-type]
         broken,  # type: ignore[arg-type]
         broken,  # type: ignore[arg-type]

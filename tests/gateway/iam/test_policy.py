@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.iam.policy import Forbidden, Principal, choose_project
 from gateway.iam.project_id import ENTROPY_BYTES, is_project_id, mint_project_id
 
-ANNE = Principal("kid", "anne", "prj_anne", frozenset({"prj_anne", "prj_shared"}))
+ANNE = Principal("kid", "prj_anne", frozenset({"prj_anne", "prj_shared"}))
 
 
 def test_a_request_is_for_the_project_in_its_path_or_the_keys_own() -> None:
@@ -24,7 +24,7 @@ def test_no_such_project_and_not_yours_are_the_same_answer() -> None:
 
 
 def test_a_key_whose_own_project_is_gone_may_use_nothing() -> None:
-    orphan = Principal("kid", "orphan", "prj_gone", frozenset())
+    orphan = Principal("kid", "prj_gone", frozenset())
     assert choose_project(orphan, None) == Forbidden()
 
 

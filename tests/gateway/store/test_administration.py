@@ -54,13 +54,20 @@ async def test_a_project_id_that_would_leave_its_hash_tag_is_refused(redis: Redi
     assert await redis.keys() == []
 
 
-async def test_new_limits_replace_all_old_ones_and_raise_the_version(
+async def test_only_the_limits_that_are_named_change_and_the_version_rises(
     redis: Redis, create_project: CreateProject
 ) -> None:
     await create_project(requests_per_minute=60, tokens_per_minute=1000)
-    changed = await Administration(redis).set_limits(PROJECT, Limits(tokens_per_minute=500))
+    administration = Administration(redis)
+    changed = await administration.set_limits(
+        PROJECT, {"requests_per_minute": None, "concurrent_requests": 5}
+    )
     assert isinstance(changed, ProjectConfig)
-    assert (changed.limits, changed.version) == (Limits(tokens_per_minute=500), 2)
+    assert changed.limits == Limits(tokens_per_minute=1000, concurrent_requests=5)
+    assert changed.version == 2
+    with pytest.raises(ValueError, match="tokens_per_minute must be at least 1"):
+        await administration.set_limits(PROJECT, {"tokens_per_minute": 0})
+    assert await administration.find_project(PROJECT) == changed
 
 
 async def test_a_key_is_kept_as_a_hash_of_its_secret(
@@ -106,7 +113,8 @@ async def test_what_is_not_there_is_said_not_to_be_there(redis: Redis) -> None:
     assert await administration.create_key(PROJECT, "ci", peppers=PEPPERS) == UnknownProject(
         PROJECT
     )
-    assert await administration.set_limits(PROJECT, Limits()) == UnknownProject(PROJECT)
+    assert await administration.set_limits(PROJECT, {}) == UnknownProject(PROJECT)
+    assert await administration.set_state(PROJECT, ProjectState.ACTIVE) == UnknownProject(PROJECT)
     assert await administration.revoke_key("nobody") == UnknownKey("nobody")
     assert await administration.list_keys("no such id!") == []
     assert await redis.keys() == []

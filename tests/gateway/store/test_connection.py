@@ -32,7 +32,9 @@ async def test_a_redis_that_is_not_there_is_unavailable_at_once() -> None:
     async with connect(f"redis://127.0.0.1:{free_port()}", timeout_s=0.05) as client:
         told: list[tuple[str, str]] = []
         ledger = RedisLedger(
-            client, observe=lambda operation, result, _: told.append((operation, result))
+            client,
+            lease_ms=120_000,
+            observe=lambda operation, result, _: told.append((operation, result)),
         )
         started_at = time.monotonic()
         with pytest.raises(StoreUnavailable, match="ConnectionError"):
@@ -46,7 +48,7 @@ async def test_a_frozen_redis_is_unavailable_after_two_time_outs(tmp_path: Path)
     with start_redis(port, tmp_path) as process:
         async with connect(f"redis://127.0.0.1:{port}", timeout_s=0.05) as client:
             await client.hset(f"gw:{{{PROJECT}}}:cfg", "ver", "1")
-            ledger = RedisLedger(client)
+            ledger = RedisLedger(client, lease_ms=120_000)
             process.send(signal.SIGSTOP)
             try:
                 started_at = time.monotonic()
@@ -72,7 +74,7 @@ async def test_a_redis_without_memory_is_unavailable(tmp_path: Path) -> None:
             await client.hset(f"gw:{{{PROJECT}}}:cfg", "ver", "1")
             await client.config_set("maxmemory", "1")
             with pytest.raises(StoreUnavailable, match="OutOfMemory"):
-                await reserve(RedisLedger(client))
+                await reserve(RedisLedger(client, lease_ms=120_000))
 
 
 def test_an_address_that_is_none_of_redis_is_refused() -> None:

@@ -19,6 +19,7 @@ from gateway.store.connection import connect
 from gateway.store.directory import Directory, Grant, Unauthenticated
 from gateway.store.errors import StoreUnavailable
 from gateway.store.ledger import RedisLedger
+from gateway.store.records import ProjectState
 from tests.gateway.store.conftest import PROJECT, CreateProject
 from tests.stack.process import free_port
 from tests.stack.redis import start_redis
@@ -86,7 +87,6 @@ async def granted(answer: Awaitable[Grant | Unauthenticated]) -> Grant:
 async def test_a_key_is_granted_its_project(directory: Directory, key: IssuedKey) -> None:
     grant = await granted(directory.authenticate(key.token))
     assert grant.principal.kid == key.record.kid
-    assert grant.principal.key_name == "ci"
     assert choose_project(grant.principal, None) == PROJECT
     assert grant.projects[PROJECT].limits == Limits(requests_per_minute=60)
     assert grant.projects[PROJECT].version == 1
@@ -152,16 +152,36 @@ async def test_a_revoked_key_stops_with_the_next_request_on_every_gateway(
 ) -> None:
     other = Directory(redis, PEPPERS, monotonic=time, unix_time=time)
     gateways = [directory, other]
-    ledger = RedisLedger(redis)
+    ledger = RedisLedger(redis, lease_ms=120_000)
     for n, gateway in enumerate(gateways):
         grant = await granted(gateway.authenticate(key.token))
         assert isinstance(await reserve(ledger, f"before{n}", grant), Reservation)
     await Administration(redis).revoke_key(key.record.kid)
     for n, gateway in enumerate(gateways):
         cached = await granted(gateway.authenticate(key.token))
-        assert await reserve(ledger, f"after{n}", cached) == Stale(config_version=2)
+        assert await reserve(ledger, f"after{n}", cached) == Stale()
         gateway.invalidate(key.record.kid)
         assert await gateway.authenticate(key.token) is Unauthenticated.REVOKED
+
+
+async def test_a_disabled_project_is_refused_with_the_next_request_until_it_is_enabled(
+    directory: Directory, redis: Redis, key: IssuedKey, time: Time
+) -> None:
+    administration, ledger = Administration(redis), RedisLedger(redis, lease_ms=120_000)
+    grant = await granted(directory.authenticate(key.token))
+    await administration.set_state(PROJECT, ProjectState.DISABLED)
+    cached = await granted(directory.authenticate(key.token))
+    assert cached == grant
+    assert await reserve(ledger, "while disabled", cached) == Stale()
+    directory.invalidate(key.record.kid)
+    reloaded = await granted(directory.authenticate(key.token))
+    assert choose_project(reloaded.principal, None) == Forbidden()
+
+    await administration.set_state(PROJECT, ProjectState.ACTIVE)
+    time.now += 10
+    enabled = await granted(directory.authenticate(key.token))
+    assert choose_project(enabled.principal, None) == PROJECT
+    assert isinstance(await reserve(ledger, "enabled", enabled), Reservation)
 
 
 async def reserve(ledger: RedisLedger, lease_id: str, grant: Grant) -> object:
@@ -180,7 +200,7 @@ async def test_a_project_that_is_disabled_or_deleted_is_forbidden(
     directory: Directory, redis: Redis, key: IssuedKey, gone: str
 ) -> None:
     if gone == "disabled":
-        await redis.hset(f"gw:{{{PROJECT}}}:cfg", "state", "disabled")
+        await Administration(redis).set_state(PROJECT, ProjectState.DISABLED)
     else:
         await redis.delete(f"gw:{{{PROJECT}}}:cfg")
     grant = await granted(directory.authenticate(key.token))

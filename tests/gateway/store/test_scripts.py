@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections import defaultdict
 from importlib.resources import files
 
 import pytest
@@ -42,6 +43,24 @@ def test_a_script_touches_declared_keys_only(name: str) -> None:
     _, code = read_script(name).split("]]", 1)
     for command, key in re.findall(r"redis\.call\('(\w+)'(?:,\s*([^,)]+))?", code):
         assert command == "TIME" or re.fullmatch(r"KEYS\[\d\]", key), f"{command} {key}"
+
+
+def test_constants_and_functions_of_the_same_name_are_the_same_in_every_script() -> None:
+    """A script cannot import another: what two of them share is written twice."""
+    definitions = defaultdict[str, list[str]](list)
+    for name in NAMES:
+        _, code = read_script(name).split("]]", 1)
+        for constant, value in re.findall(
+            r"^local ([A-Z_]+) = (.+?)(?: --.*)?$", code, re.MULTILINE
+        ):
+            definitions[constant].append(value)
+        for function, body in re.findall(
+            r"^local function (\w+)(.+?^end$)", code, re.MULTILINE | re.DOTALL
+        ):
+            definitions[function].append(body)
+    shared = {name: found for name, found in definitions.items() if len(found) > 1}
+    assert set(shared) == {"MINUTE_US", "MAX_DEBT_US", "integer"}
+    assert {name for name, found in shared.items() if len(set(found)) > 1} == set()
 
 
 @pytest.mark.skipif(shutil.which("luacheck") is None, reason="luacheck is not installed")

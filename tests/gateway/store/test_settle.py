@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, date, datetime
 
 import anyio
@@ -47,18 +48,18 @@ async def test_a_response_is_charged_what_it_used(
     assert await reader.daily(PROJECT, TODAY, TODAY) == [
         DailyUsage(TODAY, "gpt-oss-120b", KID, requests=1, usage=USAGE)
     ]
-    assert (await reader.ledger_page(PROJECT)).entries == [
-        LedgerEntry(
-            response_id="a",
-            kid=KID,
-            model="gpt-oss-120b",
-            status="completed",
-            verdict="settled",
-            usage=USAGE,
-            day=TODAY,
-            admitted_at_ms=int(clock.now.timestamp() * 1000),
-        )
-    ]
+    (entry,) = await reader.ledger_page(PROJECT)
+    assert dataclasses.replace(entry, entry_id="") == LedgerEntry(
+        entry_id="",
+        response_id="a",
+        kid=KID,
+        model="gpt-oss-120b",
+        status="completed",
+        verdict="settled",
+        usage=USAGE,
+        day=TODAY,
+        admitted_at_ms=int(clock.now.timestamp() * 1000),
+    )
 
 
 async def test_a_response_settled_many_times_at_once_is_charged_once(
@@ -135,7 +136,7 @@ async def test_the_charge_stands_when_the_lease_has_ended(
     assert await settle(ledger, reservation) == "duplicate"
     (daily,) = await UsageReader(redis).daily(PROJECT, TODAY, TODAY)
     assert (daily.requests, daily.usage) == (1, USAGE)
-    (entry,) = (await UsageReader(redis).ledger_page(PROJECT)).entries
+    (entry,) = await UsageReader(redis).ledger_page(PROJECT)
     assert entry.verdict == "lost"
     # What b has reserved is not touched by the refund that a is no longer due.
     assert await backlog_ms(reserve) == 15_000
@@ -178,11 +179,13 @@ async def test_the_ledger_is_read_page_by_page(
     await create_project()
     for n in range(5):
         await settle(ledger, await admit(reserve, f"lease{n}"))
-    reader, read, cursor = UsageReader(redis), [], "0-0"
-    while page := (await reader.ledger_page(PROJECT, cursor=cursor, count=2)).entries:
+    reader, read, after = UsageReader(redis), [], "0-0"
+    while page := await reader.ledger_page(PROJECT, after=after, count=2):
         read.append([entry.response_id for entry in page])
-        cursor = (await reader.ledger_page(PROJECT, cursor=cursor, count=2)).cursor
+        after = page[-1].entry_id
     assert read == [["lease0", "lease1"], ["lease2", "lease3"], ["lease4"]]
+    end = await reader.ledger_end(PROJECT, count=2)
+    assert [entry.response_id for entry in end] == ["lease3", "lease4"]
 
 
 async def test_scripts_are_sent_again_after_redis_has_forgotten_them(
@@ -201,7 +204,9 @@ async def test_an_observer_is_told_of_every_round_trip(
     await create_project(concurrent_requests=1)
     told: list[tuple[str, str]] = []
     ledger = RedisLedger(
-        redis, observe=lambda operation, result, _: told.append((operation, result))
+        redis,
+        lease_ms=120_000,
+        observe=lambda operation, result, _: told.append((operation, result)),
     )
     answers = [
         await ledger.reserve(

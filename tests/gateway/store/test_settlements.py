@@ -186,7 +186,7 @@ async def test_what_was_settled_while_redis_was_down_is_charged_once_when_it_is_
 ) -> None:
     port = free_port()
     async with connect(f"redis://127.0.0.1:{port}") as client:
-        ledger = RedisLedger(client)
+        ledger = RedisLedger(client, lease_ms=120_000)
         settler = Settler(ledger)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(settler.run)
@@ -213,7 +213,7 @@ async def test_what_was_settled_while_redis_was_down_is_charged_once_when_it_is_
                 await until(lambda: settler.pending == 0)
                 await settle(settler, "a")
                 reader = UsageReader(client)
-                entries = (await reader.ledger_page(PROJECT)).entries
+                entries = await reader.ledger_page(PROJECT)
                 (daily,) = await reader.daily(PROJECT, DAY, DAY)
             tasks.cancel_scope.cancel()
     assert sorted(entry.response_id for entry in entries) == ["a", "b", "before", "c"]

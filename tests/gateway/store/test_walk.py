@@ -144,7 +144,7 @@ async def test_a_project_is_what_the_model_says(
         counted[(daily.day - EPOCH).days, "requests"] += daily.requests
         counted[(daily.day - EPOCH).days, "tokens"] += daily.usage.input_tokens
     booked = Counter[tuple[int, str]]()
-    for entry in (await reader.ledger_page(PROJECT, count=1000)).entries:
+    for entry in await reader.ledger_page(PROJECT, count=1000):
         booked[(entry.day - EPOCH).days, "requests"] += 1
         booked[(entry.day - EPOCH).days, "tokens"] += entry.usage.input_tokens
     assert counted == booked == model.charged

@@ -1,0 +1,138 @@
+"""A POST that a generation answers: stations 1 to 3, then `create_response` does the rest.
+
+Which API it is -- responses or chat completions -- decides how the body is read
+and how the answer is spelled, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Never, Protocol
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from gateway.asgi.authentication import Authenticator
+from gateway.asgi.body import BodyLimits, read_json_body
+from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.disconnect import while_connected
+from gateway.asgi.replies import Encoder, StreamReply, WholeReply
+from gateway.asgi.response_id import new_response_id
+from gateway.asgi.served_model import ServedModel
+from gateway.create_response import Caller, Stations, create_response
+from gateway.responses.dialect import ObjectName
+from gateway.responses.errors import ApiError
+from gateway.responses.events import Json
+from gateway.responses.json_body import parse_json_object
+from gateway.responses.request import CreateResponse
+from gateway.responses.unserved import refuse_what_is_not_served
+
+
+class Asked(Protocol):
+    """A valid request, and the words in which its client wants the answer."""
+
+    @property
+    def request(self) -> CreateResponse: ...
+
+    @property
+    def object_name(self) -> ObjectName: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the answer, beside the usual."""
+
+    def encoder(self, response_id: str) -> Encoder:
+        """For the events of a stream."""
+
+    def whole(self, response: Json) -> Json:
+        """The answer that is not streamed, from the response that has ended."""
+
+    def told(self, error: ApiError) -> ApiError:
+        """*error* with the names that this API has for the fields of the request."""
+
+
+class Api(Protocol):
+    """One way to ask for a generation."""
+
+    @property
+    def route(self) -> str:
+        """The word for it in metrics and logs."""
+
+    def read(self, http: Request, body: Mapping[str, object]) -> Asked:
+        """Raises ApiError: 400 naming the first field that is wrong."""
+
+
+class GenerationEndpoint:
+    """An ASGI application: it needs `receive` to see a client leave."""
+
+    def __init__(
+        self,
+        api: Api,
+        authenticator: Authenticator,
+        stations: Stations,
+        model: ServedModel,
+        body_limits: BodyLimits,
+        *,
+        keep_alive_s: float,
+    ) -> None:
+        self._api = api
+        self._authenticator = authenticator
+        self._stations = stations
+        self._model = model
+        self._body_limits = body_limits
+        self._keep_alive_s = keep_alive_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = Request(scope, receive)
+        telemetry = telemetry_of(scope)
+        telemetry.route = self._api.route
+
+        # 2 authenticate, before a byte of the body is read.
+        caller = await self._authenticator.caller_of(http)
+        telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
+
+        # 1 accept
+        try:
+            body = await read_json_body(http, self._body_limits)
+        except ClientDisconnect:
+            return
+
+        # 3 validate
+        asked = self._api.read(http, parse_json_object(body))
+        telemetry.streamed = asked.request.stream
+        try:
+            self._model.check(asked.request)
+            refuse_what_is_not_served(asked.request)
+            await self._answer(asked, caller, scope, receive, send)
+        except ApiError as error:
+            raise asked.told(error) from error.__cause__
+
+    async def _answer(
+        self, asked: Asked, caller: Caller, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Stations 4 to 8."""
+        telemetry = telemetry_of(scope)
+        response_id = telemetry.response_id = new_response_id()
+
+        async def answer_through(reply: StreamReply | WholeReply) -> None:
+            await create_response(
+                asked.request,
+                caller,
+                response_id,
+                reply,
+                telemetry,
+                self._stations,
+                object_name=asked.object_name,
+            )
+            await reply.end()
+
+        if asked.request.stream:
+            stream = StreamReply(send, asked.encoder(response_id), asked.headers)
+
+            async def keep_alive() -> Never:
+                await stream.keep_alive(self._keep_alive_s)
+
+            await while_connected(receive, lambda: answer_through(stream), keep_alive)
+        else:
+            whole = WholeReply(send, asked.whole, asked.headers)
+            await while_connected(receive, lambda: answer_through(whole))

@@ -1,0 +1,1 @@
+"""gwctl: projects, API keys, usage and the ledger, from the command line."""

@@ -1,0 +1,91 @@
+"""Answers as rows, and rows as a table or as JSON. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from gateway.store.records import KeyRecord, ProjectConfig
+from gateway.store.usage import DailyUsage, LedgerEntry
+
+Row = Mapping[str, object]
+Answer = Row | Sequence[Row]
+
+
+def project_row(project: ProjectConfig) -> Row:
+    return {
+        "id": project.project_id,
+        "name": project.name,
+        "state": project.state.value,
+        **asdict(project.limits),
+        "created": _timestamp(project.created_at),
+    }
+
+
+def key_row(record: KeyRecord) -> Row:
+    return {
+        "kid": record.kid,
+        "name": record.name,
+        "project": record.default_project_id,
+        "state": record.state.value,
+        "created": _timestamp(record.created_at),
+        "expires": None if record.expires_at is None else _timestamp(record.expires_at),
+    }
+
+
+def usage_row(daily: DailyUsage) -> Row:
+    return {
+        "day": daily.day.isoformat(),
+        "model": daily.model,
+        "kid": daily.kid,
+        "requests": daily.requests,
+        **asdict(daily.usage),
+    }
+
+
+def ledger_row(entry: LedgerEntry) -> Row:
+    return {
+        "entry": entry.entry_id,
+        "admitted": _timestamp(entry.admitted_at_ms // 1000),
+        "response": entry.response_id,
+        "model": entry.model,
+        "kid": entry.kid,
+        "status": entry.status,
+        "verdict": entry.verdict,
+        **asdict(entry.usage),
+    }
+
+
+def as_json(answer: Answer) -> str:
+    return json.dumps(answer, indent=2)
+
+
+def as_table(answer: Answer) -> str:
+    """One row downwards, for it is read; many across, for they are compared."""
+    if isinstance(answer, Mapping):
+        width = max(len(name) for name in answer)
+        return "\n".join(f"{name:<{width}}  {_cell(value)}" for name, value in answer.items())
+    if not answer:
+        return "(none)"
+    names = list(answer[0])
+    cells = [[name.upper() for name in names]]
+    cells += [[_cell(row[name]) for name in names] for row in answer]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
+    numeric = [isinstance(answer[0][name], int) for name in names]
+    return "\n".join(
+        "  ".join(
+            f"{cell:>{width}}" if right else f"{cell:<{width}}"
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in cells
+    )
+
+
+def _timestamp(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)
