@@ -125,7 +125,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """
     registry = CollectorRegistry()
     metrics = Metrics(registry, model=settings.model)
-    metrics.set_version(importlib.metadata.version("llm-gateway"))
+    version = importlib.metadata.version("llm-gateway")
+    metrics.set_version(version)
 
     redis_url = settings.redis_url.get_secret_value()
     redis = connect(redis_url)
@@ -185,6 +186,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         rate_limits,
         in_flight,
         metrics,
+        version=version,
     )
     readiness = Readiness(ping, pool, settler)
     ops = ops_api(registry, readiness.why_not)

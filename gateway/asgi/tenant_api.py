@@ -13,11 +13,16 @@ from starlette.types import ASGIApp
 
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, telemetry_of
+from gateway.asgi.documentation_endpoint import DocumentationEndpoint
 from gateway.asgi.generation_endpoint import GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.rate_limits import RateLimitHeaders
+from gateway.openapi.document import PROJECT_PREFIX
+from gateway.openapi.input_tokens_operation import COUNT_INPUT_TOKENS
+from gateway.openapi.models_operations import LIST_MODELS, RETRIEVE_MODEL
+from gateway.openapi.responses_operation import CREATE_RESPONSE
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
 from gateway.store.errors import StoreUnavailable
@@ -34,6 +39,8 @@ def tenant_api(
     rate_limits: RateLimitHeaders,
     in_flight: RequestsInFlight,
     metrics: Metrics,
+    *,
+    version: str,
 ) -> ASGIApp:
     """Every path exists twice: for the key's default project, and for one in the path."""
 
@@ -63,16 +70,26 @@ def tenant_api(
         telemetry.error_code = "store_unavailable"
         return error_answer(errors.store_unavailable())
 
+    served = (
+        (CREATE_RESPONSE, responses),
+        (COUNT_INPUT_TOKENS, input_tokens.count),
+        (LIST_MODELS, models.list),
+        (RETRIEVE_MODEL, models.retrieve),
+    )
+    documentation = DocumentationEndpoint([operation for operation, _ in served], version=version)
     routes = [
-        Route(prefix + path, endpoint, methods=[method])
-        for prefix in ("", "/{project_id}")
-        for path, endpoint, method in (
-            ("/v1/responses", responses, "POST"),
-            ("/v1/responses/input_tokens", input_tokens.count, "POST"),
-            ("/v1/chat/completions", chat, "POST"),
-            ("/v1/models", models.list, "GET"),
-            ("/v1/models/{model:path}", models.retrieve, "GET"),
-        )
+        Route("/openapi.json", documentation.document),
+        Route("/docs", documentation.page),
+        *(
+            Route(prefix + operation.path, endpoint, methods=[operation.method])
+            for prefix in ("", PROJECT_PREFIX)
+            for operation, endpoint in served
+        ),
+        # Not described yet: it is to become an operation above.
+        *(
+            Route(prefix + "/v1/chat/completions", chat, methods=["POST"])
+            for prefix in ("", PROJECT_PREFIX)
+        ),
     ]
     app = Starlette(
         routes=routes,

@@ -2,7 +2,7 @@
 
 The fields of each class are the fields of the event, in order, next to `type`
 and `sequence_number`, which `sse.py` adds. `item`, `part` and `response` are
-JSON objects, ready to be sent.
+JSON objects, ready to be sent. The docstrings stand in the API's reference.
 
     stream    = created in_progress item* (completed | incomplete | [error] failed)
     item      = output_item.added body output_item.done     one open at a time
@@ -21,18 +21,24 @@ Json = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class ResponseCreated:
+    """The first event: the response has its id."""
+
     type: ClassVar[str] = "response.created"
     response: Json
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseInProgress:
+    """The model is about to answer."""
+
     type: ClassVar[str] = "response.in_progress"
     response: Json
 
 
 @dataclass(frozen=True, slots=True)
 class OutputItemAdded:
+    """An item of the output begins."""
+
     type: ClassVar[str] = "response.output_item.added"
     output_index: int
     item: Json
@@ -40,6 +46,8 @@ class OutputItemAdded:
 
 @dataclass(frozen=True, slots=True)
 class ContentPartAdded:
+    """A part of a message or of reasoning begins."""
+
     type: ClassVar[str] = "response.content_part.added"
     item_id: str
     output_index: int
@@ -49,6 +57,8 @@ class ContentPartAdded:
 
 @dataclass(frozen=True, slots=True)
 class OutputTextDelta:
+    """The answer goes on."""
+
     type: ClassVar[str] = "response.output_text.delta"
     item_id: str
     output_index: int
@@ -59,6 +69,8 @@ class OutputTextDelta:
 
 @dataclass(frozen=True, slots=True)
 class OutputTextDone:
+    """A part of the answer, whole."""
+
     type: ClassVar[str] = "response.output_text.done"
     item_id: str
     output_index: int
@@ -69,6 +81,8 @@ class OutputTextDone:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningTextDelta:
+    """The reasoning goes on."""
+
     type: ClassVar[str] = "response.reasoning_text.delta"
     item_id: str
     output_index: int
@@ -78,6 +92,8 @@ class ReasoningTextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningTextDone:
+    """A part of the reasoning, whole."""
+
     type: ClassVar[str] = "response.reasoning_text.done"
     item_id: str
     output_index: int
@@ -87,6 +103,8 @@ class ReasoningTextDone:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCallArgumentsDelta:
+    """The arguments of a call go on."""
+
     type: ClassVar[str] = "response.function_call_arguments.delta"
     item_id: str
     output_index: int
@@ -95,6 +113,8 @@ class FunctionCallArgumentsDelta:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCallArgumentsDone:
+    """The arguments of a call, whole."""
+
     type: ClassVar[str] = "response.function_call_arguments.done"
     item_id: str
     output_index: int
@@ -104,6 +124,8 @@ class FunctionCallArgumentsDone:
 
 @dataclass(frozen=True, slots=True)
 class ContentPartDone:
+    """A part of a message or of reasoning has ended."""
+
     type: ClassVar[str] = "response.content_part.done"
     item_id: str
     output_index: int
@@ -113,6 +135,8 @@ class ContentPartDone:
 
 @dataclass(frozen=True, slots=True)
 class OutputItemDone:
+    """An item of the output has ended."""
+
     type: ClassVar[str] = "response.output_item.done"
     output_index: int
     item: Json
@@ -120,19 +144,24 @@ class OutputItemDone:
 
 @dataclass(frozen=True, slots=True)
 class ResponseCompleted:
+    """The last event: the response is whole."""
+
     type: ClassVar[str] = "response.completed"
     response: Json
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseIncomplete:
+    """The last event: a limit has cut the response."""
+
     type: ClassVar[str] = "response.incomplete"
     response: Json
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Told twice, flat and nested: OpenAI's clients read one, their exceptions the other."""
+    """What went wrong, told flat and nested: OpenAI's clients read one, their exceptions the
+    other."""
 
     type: ClassVar[str] = "error"
     code: str | None
@@ -143,6 +172,8 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFailed:
+    """The last event: the response has failed."""
+
     type: ClassVar[str] = "response.failed"
     response: Json
 

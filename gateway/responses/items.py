@@ -22,12 +22,18 @@ class TextPart(ApiModel):
     """A piece of text. Output parts come back as input, so all their types are known."""
 
     type: Literal["input_text", "output_text", "text", "summary_text", "reasoning_text"]
+    """Which kind of text; all are read alike."""
     text: Text
+    """The text, at most 10,485,760 characters."""
 
 
 class RefusalPart(ApiModel):
+    """A refusal that a model gave in an earlier response."""
+
     type: Literal["refusal"]
+    """Always `refusal`."""
     refusal: Text
+    """What it said."""
 
 
 # As responses call them, and as chat completions do.
@@ -73,10 +79,16 @@ Content = Annotated[
 
 
 class MessageItem(ApiModel):
+    """A message of the conversation; a string among the items is one of the user's."""
+
     type: Literal["message"] = "message"
+    """Always `message`; may be left out."""
     role: Literal["user", "system", "developer", "assistant"]
+    """Who speaks. system and developer instruct the model, wherever they stand."""
     content: Content
+    """The text, or parts of it. The model reads text only."""
     phase: Literal["commentary", "final_answer"] | None = None
+    """For the assistant's messages: a preamble to a call, or the answer."""
 
     @model_validator(mode="before")
     @classmethod
@@ -89,32 +101,45 @@ class ReasoningItem(ApiModel):
     """What the model thought in an earlier response."""
 
     type: Literal["reasoning"]
+    """Always `reasoning`."""
     content: Annotated[list[TextPart], Field(fail_fast=True)] = []
+    """The thoughts as text. The model reads them only while the turn they belong to goes on."""
     encrypted_content: str | None = None
+    """The thoughts in encrypted form, as a response returned them; read if there is no content."""
 
 
 class FunctionCallItem(ApiModel):
     """A call that the model made in an earlier response."""
 
     type: Literal["function_call"]
+    """Always `function_call`."""
     call_id: Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_CHARS)]
+    """Ties the call to its output; at most 64 characters."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+    """The function that was called."""
     arguments: Text
+    """The arguments as the model wrote them: JSON in a string."""
 
 
 class FunctionCallOutputItem(ApiModel):
     """What the client's function returned for a call."""
 
     type: Literal["function_call_output"]
+    """Always `function_call_output`."""
     call_id: Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_CHARS)]
+    """The call_id of an earlier function_call."""
     output: Content
+    """What the function returned, as text."""
 
 
 class ItemReference(ApiModel):
-    """Names an item instead of sending it; nothing is stored here to look it up in."""
+    """Names an item instead of sending it; nothing is stored here to look it up in. References to
+    reasoning and to preambles are ignored, others are refused with 404."""
 
     type: Literal["item_reference"] = "item_reference"
+    """Always `item_reference`; may be left out."""
     id: str
+    """The id of an item of an earlier response."""
 
 
 _TAGS = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.harmony.conversation import Effort
 from gateway.responses.items import Input
@@ -30,6 +30,8 @@ MAX_METADATA_KEY_CHARS = 64
 MAX_METADATA_VALUE_CHARS = 512
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+# Validated by _check_stateless, which says more than a type could.
+Refused = Annotated[Any, WithJsonSchema({"type": "null"})]
 
 _EFFORTS = {
     "none": Effort.LOW,  # gpt-oss always reasons a little
@@ -56,9 +58,16 @@ Metadata = Annotated[dict[str, str], BeforeValidator(_pairs_are_few)]
 
 
 class ReasoningOptions(ApiModel):
+    """How the model reasons before it answers."""
+
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] = "medium"
+    """How long the model thinks. gpt-oss knows low, medium and high: none and minimal act as low,
+    xhigh and max as high; the response says which was used."""
     summary: Literal["auto", "concise", "detailed"] | None = None
+    """Accepted and echoed without effect: gpt-oss writes no summaries, its reasoning is returned
+    as it is."""
     generate_summary: Literal["auto", "concise", "detailed"] | None = None
+    """The old name of `summary`."""
 
     @property
     def effective_effort(self) -> Effort:
@@ -70,10 +79,15 @@ class TextFormat(ApiModel):
     """How the answer is written: as text, or as JSON."""
 
     type: Literal["text", "json_object", "json_schema"]
+    """Plain text, any JSON object, or JSON that matches `schema`."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    """The name of the schema; required with `json_schema`."""
     description: str | None = None
+    """What the answer is for; the model reads it."""
     json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    """The JSON Schema of the answer; required with `json_schema`."""
     strict: bool | None = None
+    """Whether the answer must match the schema exactly."""
 
     @model_validator(mode="after")
     def _schema_has_a_name(self) -> TextFormat:
@@ -101,12 +115,19 @@ class TextFormat(ApiModel):
 
 
 class TextOptions(ApiModel):
+    """How the answer is written."""
+
     format: TextFormat = TextFormat(type="text")
+    """The form of the answer; plain text unless told otherwise."""
     verbosity: Literal["low", "medium", "high"] = "medium"
+    """Accepted and echoed without effect: gpt-oss does not know it."""
 
 
 class StreamOptions(ApiModel):
-    include_obfuscation: bool = False  # accepted without effect: none is sent
+    """Options of a stream."""
+
+    include_obfuscation: bool = False
+    """Accepted without effect: no obfuscation is sent."""
 
 
 Include = Literal[
@@ -124,46 +145,94 @@ Include = Literal[
 
 
 class CreateResponse(ApiModel):
-    """A valid request for a response."""
+    """A request for a response. A null is the same as leaving the field out; fields that are not
+    named here are ignored."""
 
     model: Annotated[str, Field(min_length=1)]
+    """The model to ask, by its name or an alias of it: `gpt-oss-120b`."""
     input: Input
+    """What the model answers: a string, or the items of the conversation so far. Nothing is
+    stored, so every request carries the whole conversation."""
     instructions: str | None = None
+    """A system message that stands before the input."""
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The most tokens to generate, reasoning included; the deployment has a default and a
+    maximum, and what is left of the context is a limit too. OpenAI takes no less than 16, this
+    API 1."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Randomness: 0 always takes the likeliest token, higher values take others more often."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The next token is chosen among the likeliest that together have this probability; 0 cannot
+    be used."""
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    """Two identical requests with the same seed and temperature get the same answer; without a
+    seed the choice is random. OpenAI has no such field in this API."""
     presence_penalty: Penalty = 0.0
+    """Above 0, tokens that have occurred become less likely; below 0, likelier."""
     frequency_penalty: Penalty = 0.0
+    """As presence_penalty, growing with how often a token has occurred."""
     logprobs: bool = False
+    """Whether to return the log probability of each token of the answer; the same as
+    `message.output_text.logprobs` in `include`. Not a field of OpenAI's."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
+    """How many of the likeliest tokens to return at each place; above 0 it needs `logprobs:
+    true`."""
     include: Annotated[list[Include], Field(fail_fast=True)] = []
+    """What to return beside the usual: reasoning in encrypted form, or log probabilities. The
+    other values belong to tools and media that are not served; they are accepted without effect.
+    """
     reasoning: ReasoningOptions = ReasoningOptions()
+    """Options of the reasoning; medium effort unless told otherwise."""
     text: TextOptions = TextOptions()
+    """Options of the answer's form; plain text unless told otherwise."""
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] = []
+    """The functions that the model may call, and your client runs; their names must differ. No
+    tools of other types are served."""
     tool_choice: ToolChoice = "auto"
+    """Whether the model may (`auto`), must (`required`) or must not (`none`) call functions, or
+    which. Without tools it is none."""
     # gpt-oss ends its turn with a call, and the spec says that false is ignored.
     parallel_tool_calls: bool = True
+    """Accepted; false acts as true. gpt-oss ends its turn with a call, so one call a response is
+    usual."""
     max_tool_calls: Annotated[int, Field(ge=1)] | None = None
+    """Accepted and echoed without effect: it counts tools that run on the server, of which there
+    are none."""
     metadata: Metadata = {}
+    """Up to 16 pairs of your own, returned as they are: keys of at most 64 characters, values of
+    at most 512."""
     # The answer is never stored; the fields about storing are accepted or
     # refused so that a client learns it where it matters to it.
     store: bool = False
-    previous_response_id: Any = None
-    conversation: Any = None
-    prompt: Any = None
-    context_management: Any = None
-    moderation: Any = None
-    background: bool = False
-    truncation: str = "disabled"
+    """Accepted; true acts as false: responses are never stored."""
+    previous_response_id: Refused = None
+    """Refused unless null: nothing is stored. Send the whole conversation in `input`."""
+    conversation: Refused = None
+    """Refused unless null: nothing is stored."""
+    prompt: Refused = None
+    """Refused unless null: there are no stored prompts."""
+    context_management: Refused = None
+    """Refused unless null."""
+    moderation: Refused = None
+    """Refused unless null."""
+    background: Annotated[bool, WithJsonSchema({"const": False})] = False
+    """Refused if true: a response is returned by the request that asks for it."""
+    truncation: Annotated[str, WithJsonSchema({"const": "disabled"})] = "disabled"
+    """Only `disabled`: an input that is too long is refused, never cut."""
     stream: bool = False
+    """Whether to send the response as server-sent events, while it is generated."""
     stream_options: StreamOptions | None = None
+    """Options of a stream."""
     user: str | None = None
+    """Your name for the end user; echoed."""
     safety_identifier: Annotated[str, Field(max_length=128)] | None = None
+    """Your name for the end user, at most 128 characters; echoed."""
     prompt_cache_key: str | None = None
+    """Accepted and echoed. Prefixes are cached in any case, apart for each project."""
     service_tier: (
         Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None
     ) = None
+    """Accepted without effect: there is one tier, and the response says `default`."""
 
     @model_validator(mode="after")
     def _fields_agree(self) -> CreateResponse:

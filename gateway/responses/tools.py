@@ -22,13 +22,19 @@ def _flattened(data: Any) -> Any:
 
 
 class FunctionTool(ApiModel):
-    """A function that the client runs."""
+    """A function that the client runs. The form of chat completions, with these fields inside of
+    `function`, is taken too."""
 
     type: Literal["function"]
+    """Always `function`."""
     name: FunctionName
+    """The function's name, unique among the tools."""
     description: str | None = None
+    """What the function does and when to call it; the model reads it."""
     parameters: dict[str, Any] | None = None
+    """The JSON Schema of the arguments, an object; null for none."""
     strict: bool | None = None
+    """Whether the arguments must match the schema exactly."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,10 +73,12 @@ Tool = Annotated[
 
 
 class NamedFunction(ApiModel):
-    """tool_choice: this function must be called."""
+    """This function. Inside of `function` the name is taken too."""
 
     type: Literal["function"]
+    """Always `function`."""
     name: FunctionName
+    """The name of one of `tools`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,11 +87,14 @@ class NamedFunction(ApiModel):
 
 
 class AllowedTools(ApiModel):
-    """tool_choice: only these functions may (auto) or must (required) be called."""
+    """Only these functions may (auto) or must (required) be called."""
 
     type: Literal["allowed_tools"]
+    """Always `allowed_tools`."""
     mode: Literal["auto", "required"]
+    """Whether the model may call one of them, or must."""
     tools: Annotated[list[NamedFunction], Field(min_length=1, max_length=MAX_TOOLS)]
+    """The functions that may be called, each one of `tools`."""
 
 
 def _tag_of_choice(choice: Any) -> str:

@@ -25,9 +25,14 @@ class ApiModel(BaseModel):
 
     llama-index sends a null for every field it does not use, and Codex sends
     fields of its own; refusing either would break them for nothing.
+
+    The string below a field is its description in the API's reference, and so
+    are the docstrings of the models: they speak to tenants.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod

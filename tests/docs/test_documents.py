@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from gateway.config import Settings
+from gateway.responses.error_table import ERROR_TABLE
 
 DOCS = Path("docs")
 
@@ -35,11 +36,12 @@ def test_every_setting_of_the_gateway_is_documented_with_its_default() -> None:
     assert documented == expected
 
 
-def test_every_error_code_is_documented() -> None:
-    documented = set(re.findall(r"`([a-z_]+)`", (DOCS / "errors.md").read_text()))
+def test_every_error_code_is_in_the_table() -> None:
+    """Of which docs/errors.md is made, as test_api_document.py sees to."""
+    documented = {code for kind in ERROR_TABLE for code in kind.codes}
     packages = ("gateway/responses", "gateway/chat")
     paths = (path for package in packages for path in Path(package).glob("*.py"))
-    source = "".join(path.read_text() for path in paths)
+    source = "".join(path.read_text() for path in paths if path.name != "error_table.py")
     # The codes of errors.py stand alone on a line; elsewhere they are named.
     codes = set(re.findall(r'code="([a-z_]+)"', source))
     codes |= set(re.findall(r'^        "([a-z]+(?:_[a-z]+)+)",$', source, re.MULTILINE))

@@ -35,6 +35,7 @@ async def test_a_bug_is_answered_like_any_error_and_tells_nothing() -> None:
         broken,  # type: ignore[arg-type]
         RequestsInFlight(),
         Metrics(registry, model="m"),
+        version="0",
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:

@@ -1,0 +1,1 @@
+"""The API described to its users: an OpenAPI document of its operations, and a page of that."""

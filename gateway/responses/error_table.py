@@ -1,0 +1,260 @@
+"""Every error a tenant can get, as data: docs/errors.md and the OpenAPI document are made of it.
+
+Status and type are those of the example, which is what the code really sends.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from gateway.responses import errors
+from gateway.responses.errors import ApiError
+
+
+class Occasion(enum.Enum):
+    """When an error can come about; an operation says which of these it has."""
+
+    ROUTING = enum.auto()  # before an operation is found: documented, but of no operation
+    ANY = enum.auto()
+    MODEL = enum.auto()  # a model is named
+    BODY = enum.auto()  # a body is read and validated
+    GENERATION = enum.auto()  # tokens are counted, reserved, generated
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """A row of the table."""
+
+    occasion: Occasion
+    codes: tuple[str, ...]
+    when: str  # in docs/errors.md; may be empty
+    try_again: str
+    example: ApiError
+
+    @property
+    def status(self) -> int:
+        return self.example.status
+
+    @property
+    def type(self) -> str:
+        return self.example.type
+
+
+ERROR_TABLE = (
+    ErrorKind(
+        Occasion.BODY,
+        ("invalid_json", "invalid_unicode"),
+        "the body is not JSON, or holds half a character",
+        "no",
+        errors.invalid_request(
+            "The body of the request is empty; a JSON object is expected.", code="invalid_json"
+        ),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        (
+            "invalid_type",
+            "invalid_value",
+            "missing_required_parameter",
+            "empty_array",
+            "empty_string",
+            "array_above_max_length",
+            "string_above_max_length",
+            "object_above_max_properties",
+            "integer_below_min_value",
+            "integer_above_max_value",
+            "decimal_below_min_value",
+            "decimal_above_max_value",
+        ),
+        "a field is wrong; `param` names it",
+        "no",
+        errors.invalid_request(
+            "Invalid 'temperature': expected a value <= 2.",
+            code="decimal_above_max_value",
+            param="temperature",
+        ),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        (
+            "unsupported_value",
+            "unsupported_parameter",
+            "unsupported_tool",
+            "unsupported_item",
+            "unsupported_content_type",
+        ),
+        "known, but not served; `param` names it",
+        "no",
+        errors.invalid_request(
+            "Only 'disabled' is supported for 'truncation'.",
+            code="unsupported_value",
+            param="truncation",
+        ),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("invalid_json_schema",),
+        "a schema of `text.format` or `tools` is too large, or cannot be enforced; the message"
+        " says where and why",
+        "no",
+        errors.invalid_request(
+            "Invalid schema for 'text.format.schema': Unimplemented keys: [\"not\"].",
+            code="invalid_json_schema",
+            param="text.format.schema",
+        ),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("previous_response_not_found",),
+        "responses are not stored",
+        "no",
+        errors.invalid_request(
+            "Responses are not stored: send the whole conversation in 'input' instead of"
+            " 'previous_response_id'.",
+            code="previous_response_not_found",
+            param="previous_response_id",
+        ),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("invalid_encrypted_content",),
+        "reasoning that was sealed for another project or model, or was changed",
+        "no",
+        errors.invalid_request(
+            "The encrypted content of this reasoning cannot be read.",
+            code="invalid_encrypted_content",
+            param="input[0].encrypted_content",
+        ),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("context_length_exceeded",),
+        "the input leaves no room for an answer",
+        "no",
+        errors.context_length_exceeded(140_000, 131_072),
+    ),
+    ErrorKind(
+        Occasion.ANY,
+        ("invalid_api_key",),
+        "no key, or one that is unknown, revoked, expired or mistyped",
+        "no",
+        errors.missing_key(),
+    ),
+    ErrorKind(
+        Occasion.ANY,
+        ("project_forbidden",),
+        "the key may not use the project, or there is none: the same answer",
+        "no",
+        errors.project_forbidden(),
+    ),
+    ErrorKind(
+        Occasion.MODEL,
+        ("model_not_found",),
+        "the model is not served",
+        "no",
+        errors.model_not_found("gpt-5", "gpt-oss-120b"),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("item_not_found",),
+        "the input refers to an item instead of holding it",
+        "no",
+        ApiError(
+            404,
+            "invalid_request_error",
+            "item_not_found",
+            "Items are not persisted: send the item itself.",
+            param="input[0].id",
+        ),
+    ),
+    ErrorKind(
+        # A project id or a model with a slash too many makes another path.
+        Occasion.ANY,
+        ("not_found",),
+        "there is nothing at this path",
+        "no",
+        errors.not_found(),
+    ),
+    ErrorKind(
+        Occasion.ROUTING,
+        ("method_not_allowed",),
+        "the path takes other methods; `Allow` names them",
+        "no",
+        errors.method_not_allowed("POST"),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("request_timeout",),
+        "the body did not arrive in time",
+        "yes",
+        errors.body_timeout(),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("request_too_large",),
+        "the body is larger than `GATEWAY_MAX_BODY_BYTES`",
+        "no",
+        errors.body_too_large(16 * 1024 * 1024),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("unsupported_media_type",),
+        "compressed, or not JSON",
+        "no",
+        errors.unsupported_media_type(
+            "The body must be JSON: send it with the header 'Content-Type: application/json'."
+        ),
+    ),
+    ErrorKind(
+        Occasion.GENERATION,
+        ("rate_limit_exceeded",),
+        "a quota of the project; `Retry-After` says when. With `x-should-retry: false` the request"
+        " can never pass",
+        "after Retry-After",
+        ApiError(
+            429,
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            "Rate limit reached for tokens per minute of your project. Please try again in 1.5s.",
+        ),
+    ),
+    ErrorKind(
+        Occasion.GENERATION,
+        ("engine_overloaded",),
+        "all workers have too much to do",
+        "after Retry-After",
+        errors.overloaded(),
+    ),
+    ErrorKind(
+        Occasion.GENERATION, ("model_error",), "the engine failed", "yes", errors.engine_failed()
+    ),
+    ErrorKind(
+        Occasion.ANY,
+        ("internal_error",),
+        "a bug of ours; report the `x-request-id`",
+        "perhaps",
+        errors.internal_error(),
+    ),
+    ErrorKind(
+        Occasion.GENERATION,
+        ("engine_overloaded",),
+        "no worker is reachable",
+        "after Retry-After",
+        errors.no_worker(),
+    ),
+    ErrorKind(
+        Occasion.ANY,
+        ("store_unavailable",),
+        "Redis cannot be asked, so the quota is not known",
+        "after Retry-After",
+        errors.store_unavailable(),
+    ),
+    ErrorKind(
+        Occasion.GENERATION,
+        ("timeout",),
+        "no first token in `GATEWAY_FIRST_TOKEN_TIMEOUT_S`, or no end in `GATEWAY_MAX_DURATION_S`",
+        "yes",
+        errors.engine_timeout(),
+    ),
+)
