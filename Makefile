@@ -8,6 +8,8 @@ REDIS_PORT ?= 0
 TRITON_PORT ?= 0
 PIP := -m pip install --quiet --disable-pip-version-check
 TEST ?= tests
+NODE := tests/contract/node
+CLIENTS := .venv-clients/installed .venv-clients-openai2/installed $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 
 .PHONY: help
 help: ## List the targets
@@ -26,7 +28,7 @@ stop: ## End what a `make run` has left behind
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m tests.stack stop; else echo "Nothing is running."; fi
 
 .PHONY: test
-test: setup ## Run all tests, against real Redis and real Triton
+test: setup clients ## Run all tests, against real Redis and real Triton
 	.venv/bin/python -m pytest $(TEST)
 
 .PHONY: lint
@@ -53,17 +55,22 @@ proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never 
 .PHONY: requirements
 requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
 	.venv/bin/python $(PIP) uv
-	for name in gateway dev worker proto; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	for name in gateway dev worker proto clients clients-openai2; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	.venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/triton.in -o requirements/triton.txt
+	@if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only --loglevel=error; else echo "npm is not installed: $(NODE)/package-lock.json is as it was"; fi
 
 .PHONY: setup
 setup: .venv/installed .venv-worker/installed ## Install what run and test need
 	@command -v redis-server >/dev/null || tests/stack/install.sh redis-server redis-server
 	@.venv-worker/bin/python -m tests.stack.libpython || tests/stack/install.sh libpython $$(.venv-worker/bin/python -m tests.stack.libpython --package)
 
+.PHONY: clients
+clients: $(CLIENTS) ## Install what the contract tests need: tenants' clients
+	@command -v npm >/dev/null || echo "npm is not installed: the clients for Node are not tested"
+
 .PHONY: clean
 clean: stop ## Remove the environments, and the data of `make run`
-	rm -rf .venv .venv-worker .venv-proto .run
+	rm -rf .venv .venv-worker .venv-proto .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
 
 .venv/installed: requirements/dev.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv
@@ -83,4 +90,21 @@ clean: stop ## Remove the environments, and the data of `make run`
 .venv-proto/installed: requirements/proto.txt
 	@tests/stack/venv.sh "$(PYTHON)" .venv-proto
 	@.venv-proto/bin/python $(PIP) --require-hashes -r requirements/proto.txt
+	@touch $@
+
+.venv-clients/installed: requirements/clients.txt
+	@tests/stack/venv.sh "$(PYTHON)" .venv-clients
+	@echo "Installing clients of tenants into .venv-clients (about half a minute)"
+	@.venv-clients/bin/python $(PIP) --require-hashes -r requirements/clients.txt
+	@touch $@
+
+.venv-clients-openai2/installed: requirements/clients-openai2.txt
+	@tests/stack/venv.sh "$(PYTHON)" .venv-clients-openai2
+	@echo "Installing clients that need openai 2 into .venv-clients-openai2 (about half a minute)"
+	@.venv-clients-openai2/bin/python $(PIP) --require-hashes -r requirements/clients-openai2.txt
+	@touch $@
+
+$(NODE)/node_modules/installed: $(NODE)/package-lock.json
+	@echo "Installing clients for Node and Codex into $(NODE)/node_modules (about half a minute)"
+	@cd $(NODE) && npm ci --loglevel=error
 	@touch $@
