@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.contract import test_clients
 from tests.contract.conftest import Clients
 
