@@ -39,6 +39,7 @@ from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, store_errors
 from gateway.store.ledger import RedisLedger
+from gateway.store.reserver import Reserver
 from gateway.store.settlements import Settler
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.upstream import UpstreamTelemetry
@@ -136,6 +137,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         lease_ms=int((settings.max_duration_s + LEASE_MARGIN_S) * 1000),
         observe=metrics.store_operation,
     )
+    reserver = Reserver(ledger)
     settler = Settler(
         ledger,
         on_pending=metrics.settlements_pending.set,
@@ -163,7 +165,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         ),
         schemas=schemas,
         tokenizer=PromptTokenizer(Encoding(load_ranks())),
-        ledger=ledger,
+        ledger=reserver,
         settler=settler,
         engine=engine,
         seal=Seal(peppers.by_version),
@@ -194,6 +196,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with redis, ping.client, pool, schemas, anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
+        tasks.start_soon(reserver.run)
         gateway = Gateway(tenant, ops, metrics, readiness, in_flight)
         try:
             yield gateway

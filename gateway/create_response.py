@@ -59,6 +59,9 @@ from wire.vocabulary import CALL, ENDOFTEXT, RETURN
 # Long enough for a Redis failover to be noticed, short enough for a pod to stop.
 SETTLE_DEADLINE_S = 5
 
+# From the engine's deadline to ours: time to tell the client of it.
+DEADLINE_MARGIN_S = 5
+
 # How often one request follows changes of its project's configuration.
 MAX_RELOADS = 2
 
@@ -241,7 +244,11 @@ async def create_response(
             constraint=constraint,
             top_logprobs=request.top_logprobs if request.wants_logprobs else None,
         )
-        outcome = await _generate(generation, stream, reservation, reply, observer, stations.engine)
+        # The engine keeps its own deadline; this is for a client that has stopped reading.
+        with anyio.move_on_after(model.max_duration_s + DEADLINE_MARGIN_S):
+            outcome = await _generate(
+                generation, stream, reservation, reply, observer, stations.engine
+            )
     except UpstreamError as exc:
         outcome, error = "failed", upstream_error(exc)
         if stream.state is State.CREATED:
@@ -258,7 +265,7 @@ async def create_response(
         # 8 settle
         if stream.state is State.STREAMING:
             stream.abandon()
-        usage = _charged(stream.usage, outcome)
+        usage = stream.usage if outcome in ("completed", "incomplete") else stream.charged
         observer.ended(outcome, usage, error)
         with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
             await stations.settler.settle(reservation, usage, model=model.name, status=outcome)
@@ -371,13 +378,6 @@ async def _generate(
                 await reply.send(stream.finish(finish_reason, at=int(time.time())))
     assert finish_reason is not None, "the engine's chunks ended without a finish reason"
     return "completed" if finish_reason is FinishReason.STOP else "incomplete"
-
-
-def _charged(usage: Usage, outcome: Outcome) -> Usage:
-    """A response that did not get to its first token costs nothing."""
-    if usage.output_tokens == 0 and outcome in ("failed", "cancelled"):
-        return Usage(input_tokens=0, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
-    return usage
 
 
 def _sampling(request: CreateResponse) -> Sampling:

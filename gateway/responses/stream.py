@@ -81,13 +81,18 @@ class ResponseStream:
 
     @property
     def usage(self) -> Usage:
-        """Tokens so far; what is billed when the response ends here."""
+        """Tokens so far."""
         return Usage(
             input_tokens=self._input_tokens,
             cached_tokens=self.cached_tokens,
             output_tokens=self._output_tokens,
             reasoning_tokens=self._reasoning_tokens,
         )
+
+    @property
+    def charged(self) -> Usage:
+        """What is billed if the response failed or was left: nothing before its first token."""
+        return self.usage if self._output_tokens else Usage(0, 0, 0, 0)
 
     def start(self) -> list[Event]:
         self._move(State.CREATED, State.STREAMING)
@@ -128,7 +133,7 @@ class ResponseStream:
         response = self._response.ended(
             "failed",
             self._output,
-            self.usage,
+            self.charged,
             error={"code": _response_error_code(error), "message": error.message},
         )
         return [

@@ -35,6 +35,11 @@ def leases(project_id: str) -> str:
     return _tagged(project_id, "ld")
 
 
+def released(project_id: str, lease_id: str) -> str:
+    """There for a while after a lease was released: a late reserve must not take it."""
+    return _tagged(project_id, f"rl:{lease_id}")
+
+
 def settled(project_id: str, hour: int) -> str:
     """*hour*: of the admission, since 1970-01-01 UTC."""
     return _tagged(project_id, f"dn:{hour}")

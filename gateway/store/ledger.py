@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from gateway.quota.reservation import RateLimit, RateLimitState, Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.store import keys
-from gateway.store.errors import ask_twice, store_errors
+from gateway.store.errors import StoreUnavailable, ask_twice, store_errors
 from gateway.store.replies import text
 from gateway.store.scripts import read_script
 
@@ -40,7 +40,8 @@ class RedisLedger:
         self._lease_ms = lease_ms
         self._observe = observe
         self._scripts = {
-            name: redis.register_script(read_script(name)) for name in ("reserve", "settle")
+            name: redis.register_script(read_script(name))
+            for name in ("reserve", "release", "settle")
         }
 
     async def reserve(
@@ -58,7 +59,7 @@ class RedisLedger:
         *config_version*: of the grant the request was authenticated with.
         Idempotent by *lease_id*. Raises StoreUnavailable.
         """
-        script_keys = _quota_keys(project_id)
+        script_keys = _quota_keys(project_id, lease_id)
         args = [lease_id, config_version, kid, input_tokens, output_tokens, self._lease_ms]
         # The same lease id debits nothing twice, so a lost reply may be asked for again.
         reply = await ask_twice(lambda: self._call("reserve", script_keys, args))
@@ -76,14 +77,21 @@ class RedisLedger:
                 )
             case ["refused" | "too_large" as word, quota, int(retry_after_ms), *buckets]:
                 return Refused(quota, retry_after_ms, word == "too_large", _rate_limits(buckets))
+            case ["released"]:
+                raise StoreUnavailable(f"{lease_id} was given up before it was reserved")
             case ["stale"]:
                 return Stale()
             case _:
                 raise AssertionError(f"reserve.lua replied {reply!r}")
 
+    async def release(self, *, project_id: str, lease_id: str) -> None:
+        """Take back a lease that may be there, or may yet come. Raises StoreUnavailable."""
+        reply = await self._call("release", _quota_keys(project_id, lease_id), [lease_id])
+        assert reply in (["released"], ["absent"]), reply
+
     async def rate_limits(self, project_id: str) -> RateLimitState:
         """How the project's buckets stand. Raises StoreUnavailable."""
-        reply = await self._call("reserve", _quota_keys(project_id), ["", "", "", 0, 0, 0])
+        reply = await self._call("reserve", _quota_keys(project_id, ""), ["", "", "", 0, 0, 0])
         match reply:
             case ["told", *buckets]:
                 return _rate_limits(buckets)
@@ -149,12 +157,13 @@ class RedisLedger:
             self._observe(name, result, time.perf_counter() - started_at)
 
 
-def _quota_keys(project_id: str) -> list[str]:
+def _quota_keys(project_id: str, lease_id: str) -> list[str]:
     return [
         keys.config(project_id),
         keys.quota_state(project_id),
         keys.lease_ends(project_id),
         keys.leases(project_id),
+        keys.released(project_id, lease_id),
     ]
 
 

@@ -170,6 +170,10 @@ class Settler:
         except StoreUnavailable as exc:
             _log.warning("settlement of %s waits: %s", settlement.reservation.lease_id, exc)
             return False
+        except Exception:  # noqa: BLE001
+            # A bug, in this one settlement perhaps: the others must still be said.
+            _log.exception("settlement of %s failed", settlement.reservation.lease_id)
+            return False
         if verdict == "lost":
             _log.warning("%s was settled after its lease", settlement.reservation.lease_id)
         return True

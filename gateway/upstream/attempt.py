@@ -72,6 +72,11 @@ class Attempt:
         load = self._chunks.load
         return load is not None and load.draining
 
+    @property
+    def ended(self) -> bool:
+        """The worker has said its last word; only the stream's own end is to come."""
+        return self._chunks.ended
+
     async def receive(self) -> Chunk:
         """The next chunk; the first call sends the request. Raises AttemptFailed."""
         if self._chunks.failure is not None:

@@ -77,6 +77,8 @@ class Run:
             try:
                 chunk = await self._attempt.receive()
             except AttemptFailed as failed:
+                if self._attempt.ended:  # the worker itself said so, in its last chunk
+                    await self._read_to_the_end(self._attempt)
                 self._attempt = self._take_over(self._attempt, failed)
             else:
                 return self._pass_on(self._attempt, chunk)
@@ -123,15 +125,16 @@ class Run:
         )
 
     async def _end(self) -> None:
-        attempt = self._attempt
-        if attempt is None:
-            return
+        if self._attempt is not None:
+            await self._read_to_the_end(self._attempt)
+            self._close()
+
+    async def _read_to_the_end(self, attempt: Attempt) -> None:
         try:
             await attempt.end()
         except AttemptFailed as failed:
             # Too late to matter to this generation.
             self._blame(attempt.worker, failed)
-        self._close()
 
     def _blame(self, worker: Worker, failed: AttemptFailed) -> None:
         self._pool.note_failure(worker, failed)

@@ -14,6 +14,9 @@ from collections.abc import Callable
 
 from gateway.upstream.failures import Reason
 
+# A timer that goes off so much later than it should tells of us, not of the worker.
+LATE_S = 0.5
+
 
 class Watchdog:
     """Calls *cancel* when a wait exceeds its limit. Limits are in seconds."""
@@ -55,6 +58,12 @@ class Watchdog:
         if self._until is None:
             return  # the next watch() sets a timer
         if self._loop.time() < self._until:
+            self._set_timer(self._until)
+            return
+        late_s = self._loop.time() - self._timer_at
+        if late_s > LATE_S:
+            # Our own loop was busy: what the worker sent meanwhile is still unread.
+            self._until = self._loop.time() + LATE_S
             self._set_timer(self._until)
             return
         self.barked = self._reason

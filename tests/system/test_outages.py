@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -60,6 +61,27 @@ def test_without_redis_requests_are_refused_and_nothing_settled_is_lost(fragile:
         wait_until(
             lambda: httpx.get(f"{fragile.ops_url}/readyz").status_code == 200, "it was ready again"
         )
+
+
+def test_a_redis_that_freezes_while_requests_reserve_keeps_no_places_of_theirs(
+    fragile: Product,
+) -> None:
+    tenant = fragile.new_project(concurrent_requests=3)
+    assert create(fragile.url, tenant).status_code == 200
+    with Redis.from_url(fragile.redis_url) as redis:
+        redis_pid = int(redis.info("server")["process_id"])
+        os.kill(redis_pid, signal.SIGSTOP)
+        try:
+            with ThreadPoolExecutor(6) as threads:
+                statuses = set(
+                    threads.map(lambda _: create(fragile.url, tenant).status_code, range(6))
+                )
+        finally:
+            os.kill(redis_pid, signal.SIGCONT)
+        assert statuses == {503}
+        key = f"gw:{{{tenant.project_id}}}:lz"
+        wait_until(lambda: redis.zcard(key) == 0, "all places were given back")
+    assert create(fragile.url, tenant).status_code == 200
 
 
 def test_without_a_worker_requests_are_refused_with_a_time_to_come_back(fragile: Product) -> None:

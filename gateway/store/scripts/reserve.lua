@@ -26,6 +26,7 @@
   KEYS[2]  gw:{project}:q     hash: when the buckets `requests` and `tokens` are at rest, us
   KEYS[3]  gw:{project}:lz    zset of lease ids, score = lease end, ms
   KEYS[4]  gw:{project}:ld    hash: lease id -> "admitted at ms,day,tokens,kid"
+  KEYS[5]  gw:{project}:rl:<id>  there if the lease was released before it was taken
 
   ARGV[1]  lease id, or ''
   ARGV[2]  config version of the caller's grant
@@ -38,6 +39,7 @@
           {'refused', quota, retry after ms, BUCKETS} when a quota is exhausted,
           {'too_large', quota, 0, BUCKETS} when no retry can help,
           {'told', BUCKETS} without a lease id,
+          {'released'} when the caller has given up in the meantime,
           {'stale'} when the config has another version, or there is no such project.
   BUCKETS are six numbers: limit, remaining and reset ms of requests, then of tokens;
   a limit of -1 is none.
@@ -48,7 +50,7 @@ local tokens, lease_ms = tonumber(ARGV[4]) + tonumber(ARGV[5]), tonumber(ARGV[6]
 local MINUTE_US = 60 * 1000000
 local DAY_US = 24 * 60 * MINUTE_US
 local BURST_US = 15 * 1000000 -- a whole minute's burst lets 190 % through in the first minute
-local MAX_DEBT_US = 5 * MINUTE_US -- a clock that was ahead, then failed over, heals in this time
+local MAX_DEBT_US = 60 * MINUTE_US -- a clock that was ahead, then failed over, heals in this time
 local CONCURRENCY_RETRY_MS = 1000 -- nobody knows when a response ends
 local SWEPT_A_CALL = 16
 
@@ -126,6 +128,10 @@ end
 
 if lease_id == '' then
   return answer('told')
+end
+
+if redis.call('EXISTS', KEYS[5]) == 1 then
+  return { 'released' }
 end
 
 local held = redis.call('HGET', KEYS[4], lease_id)

@@ -43,7 +43,7 @@ local output, reasoning = tonumber(ARGV[8]), tonumber(ARGV[9])
 local day, admitted_at_ms = ARGV[10], ARGV[11]
 
 local MINUTE_US = 60 * 1000000
-local MAX_DEBT_US = 5 * MINUTE_US
+local MAX_DEBT_US = 60 * MINUTE_US
 local MARKER_S = 26 * 60 * 60 -- longer than any gateway keeps a settlement to say it again
 local USAGE_S = 400 * 24 * 60 * 60
 

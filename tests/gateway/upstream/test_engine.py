@@ -368,3 +368,18 @@ async def test_closing_the_pool_is_a_failure_and_not_a_cancellation(
                 pass
 
     assert raised.value.failure is UpstreamFailure.ENGINE_FAILED
+
+
+async def test_a_worker_that_says_it_failed_is_not_cancelled_in_the_middle_of_its_end(
+    start_upstream: StartUpstream,
+) -> None:
+    async def fail_slowly(stream: Stream) -> None:
+        await stream.send([1])
+        await stream.fail(wire.Error.ENGINE_FAILED)
+        await anyio.sleep(0.05)  # Triton closes a stream a moment after its last message
+
+    upstream = await start_upstream(fail_slowly)
+    with pytest.raises(UpstreamError):
+        await upstream.generate()
+
+    assert upstream.workers[0].cancelled == 0
