@@ -93,6 +93,8 @@ async def _serve(
         tenant = _server(gateway.tenant_api, settings, tls=True)
         ops = _server(gateway.ops_api, settings, tls=False)
         stop = _on_signals()
+        for name, listening in (("tenants", tenant_socket), ("operators", ops_socket)):
+            _log.info("serving %s on %s:%d", name, *listening.getsockname()[:2])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ops.serve, [ops_socket])
 

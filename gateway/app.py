@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Never
 
 import anyio
 from prometheus_client import CollectorRegistry
@@ -54,6 +55,7 @@ _log = logging.getLogger(__name__)
 # Added to a response's longest duration: its lease must outlive it.
 LEASE_MARGIN_S = 30
 FLUSH_DEADLINE_S = 10
+WATCH_INTERVAL_S = 2.0
 
 
 class Gateway:
@@ -91,6 +93,17 @@ class Readiness:
         self._redis = redis
         self._pool = pool
         self._settler = settler
+
+    async def watch(self) -> Never:
+        """Log when it changes. Ends only by cancellation."""
+        before = ""
+        while True:
+            reason = await self.why_not()
+            now = "ready" if reason is None else f"not ready: {reason}"
+            if now != before:
+                _log.info("%s", now)
+            before = now
+            await anyio.sleep(WATCH_INTERVAL_S)
 
     async def why_not(self) -> str | None:
         """In words; None when it is ready."""
@@ -197,6 +210,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
         tasks.start_soon(reserver.run)
+        tasks.start_soon(readiness.watch)
         gateway = Gateway(tenant, ops, metrics, readiness, in_flight)
         try:
             yield gateway

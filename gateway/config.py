@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from gateway.iam.secret_hash import Peppers
 from gateway.responses.dialect import ObjectName
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
 
     # How it stops: not ready at once, accepting for drain_delay_s, then at most
     # drain_timeout_s for the streams that are open.
-    drain_delay_s: Annotated[float, Field(ge=0)] = 5.0
+    drain_delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     drain_timeout_s: Seconds = 600.0
 
     log_level: str = "INFO"
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     def _workers_have_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for worker in value:
             host, _, port = worker.rpartition(":")
-            if not host or not port.isdigit():
+            if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
                 raise ValueError(f"{worker!r} is not host:port")
         if not value:
             raise ValueError("at least one host:port is needed")

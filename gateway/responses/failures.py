@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from gateway.generation import UpstreamError, UpstreamFailure
+from gateway.quota.estimate import UNSTATED_OUTPUT_TOKENS
 from gateway.quota.headers import refusal_headers
 from gateway.quota.reservation import Refused
 from gateway.responses import errors
@@ -21,9 +22,12 @@ def quota_exceeded(refused: Refused) -> ApiError:
     """429. The words "try again in 1.5s" are read by Codex."""
     quota = _QUOTA_NAMES[refused.quota]
     if refused.too_large:
+        bucket = refused.rate_limits.tokens
+        assert bucket is not None  # only tokens can be too many at once
         message = (
-            f"Request too large: it needs more than your project's whole limit of {quota}."
-            " Send less input, or ask for fewer output tokens."
+            "Request too large: input and output together need more than your project's whole"
+            f" limit of {bucket.limit} tokens per minute. {UNSTATED_OUTPUT_TOKENS} output tokens"
+            " are assumed if you do not say how many. Ask for less of either."
         )
     else:
         message = (
