@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Never
 
 import anyio
 from prometheus_client import CollectorRegistry
@@ -26,6 +25,7 @@ from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.ops_api import ops_api
 from gateway.asgi.rate_limits import RateLimitHeaders
+from gateway.asgi.readiness import Readiness
 from gateway.asgi.responses_api import ResponsesApi
 from gateway.asgi.served_model import ServedModel
 from gateway.asgi.tenant_api import tenant_api
@@ -38,8 +38,8 @@ from gateway.responses.sealing import Seal
 from gateway.schema_compiler import SchemaCompiler
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
-from gateway.store.errors import StoreUnavailable, store_errors
 from gateway.store.ledger import RedisLedger
+from gateway.store.ping import RedisPing
 from gateway.store.reserver import Reserver
 from gateway.store.settlements import Settler
 from gateway.telemetry.metrics import Metrics
@@ -55,7 +55,6 @@ _log = logging.getLogger(__name__)
 # Added to a response's longest duration: its lease must outlive it.
 LEASE_MARGIN_S = 30
 FLUSH_DEADLINE_S = 10
-WATCH_INTERVAL_S = 2.0
 
 
 class Gateway:
@@ -83,51 +82,6 @@ class Gateway:
     async def end_requests(self) -> None:
         """Cut what is still being served, and wait until it is settled or put off."""
         await self._in_flight.end_all(SETTLE_DEADLINE_S + 1)
-
-
-class Readiness:
-    """Whether this replica should be given requests."""
-
-    def __init__(self, redis: RedisPing, pool: WorkerPool, settler: Settler) -> None:
-        self.draining = False
-        self._redis = redis
-        self._pool = pool
-        self._settler = settler
-
-    async def watch(self) -> Never:
-        """Log when it changes. Ends only by cancellation."""
-        before = ""
-        while True:
-            reason = await self.why_not()
-            now = "ready" if reason is None else f"not ready: {reason}"
-            if now != before:
-                _log.info("%s", now)
-            before = now
-            await anyio.sleep(WATCH_INTERVAL_S)
-
-    async def why_not(self) -> str | None:
-        """In words; None when it is ready."""
-        if self.draining:
-            return "draining"
-        if not self._pool.ready():
-            return "no worker is up"
-        if self._settler.full:
-            return "too many settlements wait for Redis"
-        return await self._redis.why_not()
-
-
-class RedisPing:
-    def __init__(self, url: str) -> None:
-        # A connection of its own: requests may hold all of the others.
-        self.client = connect(url, max_connections=1)
-
-    async def why_not(self) -> str | None:
-        try:
-            with store_errors():
-                await self.client.ping()
-        except StoreUnavailable as exc:
-            return f"Redis: {exc}"
-        return None
 
 
 @asynccontextmanager
@@ -206,7 +160,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     readiness = Readiness(ping, pool, settler)
     ops = ops_api(registry, readiness.why_not)
 
-    async with redis, ping.client, pool, schemas, anyio.create_task_group() as tasks:
+    async with redis, ping, pool, schemas, anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
         tasks.start_soon(reserver.run)

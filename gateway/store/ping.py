@@ -1,0 +1,36 @@
+"""Does Redis answer?"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from gateway.store.connection import connect
+from gateway.store.errors import StoreUnavailable, store_errors
+
+
+class RedisPing:
+    """A connection of its own: requests may hold all of the others. A context manager."""
+
+    def __init__(self, url: str) -> None:
+        self._store = connect(url, max_connections=1)
+
+    async def why_not(self) -> str | None:
+        """Why it does not, in words; None when it does."""
+        try:
+            with store_errors():
+                await self._store.ping()
+        except StoreUnavailable as exc:
+            return f"Redis: {exc}"
+        return None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._store.aclose()
