@@ -19,6 +19,7 @@ from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.rate_limits import RateLimitHeaders
+from gateway.openapi.chat_operation import CREATE_CHAT_COMPLETION
 from gateway.openapi.document import PROJECT_PREFIX
 from gateway.openapi.input_tokens_operation import COUNT_INPUT_TOKENS
 from gateway.openapi.models_operations import LIST_MODELS, RETRIEVE_MODEL
@@ -73,6 +74,7 @@ def tenant_api(
     served = (
         (CREATE_RESPONSE, responses),
         (COUNT_INPUT_TOKENS, input_tokens.count),
+        (CREATE_CHAT_COMPLETION, chat),
         (LIST_MODELS, models.list),
         (RETRIEVE_MODEL, models.retrieve),
     )
@@ -84,11 +86,6 @@ def tenant_api(
             Route(prefix + operation.path, endpoint, methods=[operation.method])
             for prefix in ("", PROJECT_PREFIX)
             for operation, endpoint in served
-        ),
-        # Not described yet: it is to become an operation above.
-        *(
-            Route(prefix + "/v1/chat/completions", chat, methods=["POST"])
-            for prefix in ("", PROJECT_PREFIX)
         ),
     ]
     app = Starlette(

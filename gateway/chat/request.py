@@ -58,8 +58,8 @@ class ResponseFormat(ApiModel):
     """With `json_schema`: its `name` and `schema`, perhaps `strict` and `description`."""
 
 
-class StreamOptions(ApiModel):
-    """What a stream tells beside the answer."""
+class ChatStreamOptions(ApiModel):
+    """Options of a stream."""
 
     include_usage: bool = False
     """Whether to send a last chunk with the usage, and no choice."""
@@ -86,7 +86,7 @@ class ChatRequest(ApiModel):
     tool_choice: Any = None
     """Whether the model may (`auto`), must (`required`) or must not (`none`) call functions, or
     which. Without tools it is none."""
-    stream_options: StreamOptions = StreamOptions()
+    stream_options: ChatStreamOptions = ChatStreamOptions()
     """What a stream tells beside the answer."""
     n: Annotated[int, Field(ge=1)] = 1
     """Only 1: send the request again for another answer."""

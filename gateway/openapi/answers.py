@@ -43,16 +43,16 @@ class TokenLogprob(AnswerModel):
 
     token: str
     """The text of the token."""
+    bytes: list[Annotated[int, Field(ge=0, le=255)]]
+    """The bytes of the token, which need not be whole characters."""
     logprob: float
     """The natural logarithm of its probability."""
-    bytes: list[Annotated[int, Field(ge=0, le=255)]] | None = None
-    """The bytes of the token, which need not be whole characters."""
 
 
 class Logprob(TokenLogprob):
     """A token of the answer, and what else could have stood at its place."""
 
-    top_logprobs: list[TokenLogprob] = []
+    top_logprobs: list[TokenLogprob]
     """The likeliest tokens, as many as `top_logprobs` asks for."""
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from gateway.openapi.answers import ErrorBody
 from gateway.openapi.operation import EventStream, Example, Json, Operation
 from gateway.openapi.schemas import schemas_of
-from gateway.responses.error_table import ERROR_TABLE, ErrorKind
+from gateway.responses.dialect import OPEN_RESPONSES_HEADER
+from gateway.responses.error_table import ERROR_TABLE, ErrorKind, Occasion
 
 PROJECT_PREFIX = "/{project_id}"
 
@@ -50,6 +51,10 @@ _HEADERS: dict[str, tuple[str, Json]] = {
     "x-should-retry": (
         "`false` if the request can never pass: it is larger than a whole minute's quota.",
         {"const": "false"},
+    ),
+    OPEN_RESPONSES_HEADER: (
+        "The first 64 characters of what the request has in this header; only if it has it.",
+        {"type": "string", "maxLength": 64},
     ),
     "www-authenticate": ("How to authenticate.", {"type": "string"}),
     "x-ratelimit-limit-requests": (
@@ -127,7 +132,7 @@ def build_document(operations: Sequence[Operation], *, version: str) -> Json:
 def _models(
     operations: Sequence[Operation], streams: Iterable[EventStream]
 ) -> Iterable[type[BaseModel]]:
-    models: dict[type[BaseModel], None] = {ErrorBody: None}
+    models: dict[type[BaseModel], None] = {ErrorBody: None}  # each once, in order
     for operation in operations:
         models[operation.answer] = None
         if operation.request is not None:
@@ -194,23 +199,31 @@ def _responses(operation: Operation, stream: EventStream | None) -> dict[int, Js
             "examples": _examples({"stream": stream.example}),
         }
     responses: dict[int, Json] = {
-        200: {"description": description, "headers": _headers(_RATE_LIMITS), "content": content}
+        200: {
+            "description": description,
+            "headers": _headers([*operation.answer_headers, *_RATE_LIMITS]),
+            "content": content,
+        }
     }
     kinds: dict[int, list[ErrorKind]] = {}
     for kind in ERROR_TABLE:
         if kind.occasion in operation.occasions:
             kinds.setdefault(kind.status, []).append(kind)
     for status in sorted(kinds):
-        responses[status] = _error(status, kinds[status])
+        responses[status] = _error(operation, status, kinds[status])
     return responses
 
 
-def _error(status: int, kinds: Sequence[ErrorKind]) -> Json:
+def _error(operation: Operation, status: int, kinds: Sequence[ErrorKind]) -> Json:
+    headers = _HEADERS_OF_STATUS.get(status, _RATE_LIMITS)
+    # Once the request is understood, so is what it has asked of its answer.
+    if any(kind.occasion is Occasion.GENERATION for kind in kinds):
+        headers = [*operation.answer_headers, *headers]
     codes = [code for kind in kinds for code in kind.codes]
     types = list(dict.fromkeys(kind.type for kind in kinds))
     return {
         "description": _STATUSES[status],
-        "headers": _headers(_HEADERS_OF_STATUS.get(status, _RATE_LIMITS)),
+        "headers": _headers(headers),
         "content": {
             "application/json": {
                 "schema": {
@@ -230,7 +243,9 @@ def _error(status: int, kinds: Sequence[ErrorKind]) -> Json:
                 },
                 "examples": _examples(
                     {
-                        str(kind.example.code): Example(kind.when, kind.example.body())
+                        str(kind.example.code): Example(
+                            kind.when, operation.told(kind.example).body()
+                        )
                         for kind in kinds
                     }
                 ),

@@ -25,6 +25,23 @@ from gateway.responses import events as ev
 from gateway.responses.dialect import OPEN_RESPONSES
 
 
+class EventTokenLogprob(AnswerModel):
+    """A token that could have stood at this place, without its bytes."""
+
+    token: str
+    """The text of the token."""
+    logprob: float
+    """The natural logarithm of its probability."""
+
+
+class EventLogprob(EventTokenLogprob):
+    """A token of the answer, and what else could have stood at its place: as in the content of a
+    message, without the bytes."""
+
+    top_logprobs: list[EventTokenLogprob]
+    """The likeliest tokens, as many as `top_logprobs` asks for."""
+
+
 class AddedText(AnswerModel):
     """The part of a text that an event adds."""
 
@@ -64,7 +81,7 @@ _FIELDS: dict[str, tuple[Any, str]] = {
     "content_index": (Count, "The part's place in the item."),
     "delta": (str, "What is added; never empty."),
     "text": (str, "The text, whole."),
-    "logprobs": (list[Logprob], "Of the tokens of this text, if asked for; else empty."),
+    "logprobs": (list[EventLogprob], "Of the tokens of this text, if asked for; else empty."),
     "name": (str, "The function."),
     "arguments": (str, "The arguments, whole."),
     "code": (str | None, "As error.code."),

@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import Field
 
 from gateway.openapi import answers
+from gateway.openapi.example_answers import MODEL
 from gateway.openapi.operation import Example, Operation, RequestBody
-from gateway.openapi.responses_operation import MODEL, REQUESTS
+from gateway.openapi.responses_operation import REQUESTS
 from gateway.responses.error_table import Occasion
 from gateway.responses.request import CreateResponse
 
@@ -36,5 +37,5 @@ COUNT_INPUT_TOKENS = Operation(
     request=RequestBody(CountInputTokens, {"plain": Example("A question", REQUESTS["plain"])}),
     answer=answers.InputTokens,
     answer_examples=_answer_examples,
-    occasions=frozenset({Occasion.ANY, Occasion.MODEL, Occasion.BODY}),
+    occasions=frozenset({Occasion.ANY, Occasion.MODEL, Occasion.BODY, Occasion.ITEMS}),
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from gateway.responses.error_table import Occasion
+from gateway.responses.errors import ApiError
 
 Json = dict[str, object]
 
@@ -40,6 +41,10 @@ class EventStream:
     example: Example
 
 
+def _as_it_is(error: ApiError) -> ApiError:
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One method of one path."""
@@ -58,3 +63,6 @@ class Operation:
     stream: Callable[[], EventStream] | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)  # name -> description
     header_parameters: Mapping[str, str] = field(default_factory=dict)
+    answer_headers: tuple[str, ...] = ()  # beside the usual; described in document.py
+    # An example of an error, with the names that this operation has for its fields.
+    told: Callable[[ApiError], ApiError] = _as_it_is

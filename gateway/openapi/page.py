@@ -252,8 +252,11 @@ def _type_of_object(schema: Schema) -> str:
 
 
 def _name_of_event(schema: Schema) -> str:
-    """The usual one, where a dialect has another."""
-    type_ = schema["properties"]["type"]
+    """The usual one, where a dialect has another. One without a type is what it holds."""
+    properties = schema["properties"]
+    type_ = properties.get("type") or properties.get("object")
+    if type_ is None:
+        return str(next(iter(properties)))
     return str(type_["const"] if "const" in type_ else type_["enum"][0])
 
 

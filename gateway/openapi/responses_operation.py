@@ -6,20 +6,20 @@ from collections.abc import Mapping
 
 from gateway.openapi import answers
 from gateway.openapi.event_models import event_models
+from gateway.openapi.example_answers import (
+    MODEL,
+    RESPONSE_ID,
+    a_call,
+    an_answer,
+    answered,
+    response_of,
+)
 from gateway.openapi.operation import EventStream, Example, Json, Operation, RequestBody
-from gateway.quota.usage import Usage
-from gateway.responses import events as ev
 from gateway.responses import sse
 from gateway.responses.dialect import OPEN_RESPONSES_HEADER, Dialect
 from gateway.responses.error_table import Occasion
-from gateway.responses.open_items import OpenFunctionCall, OpenItem, OpenMessage, OpenReasoning
 from gateway.responses.request import CreateResponse
-from gateway.responses.response import ResponseObject
 from gateway.responses.validation import validated
-
-MODEL = "gpt-oss-120b"
-RESPONSE_ID = "0192f0c1-7d5e-7000-8000-000000000001"
-CREATED_AT = 1_795_305_600
 
 _WEATHER: Json = {
     "type": "function",
@@ -80,20 +80,16 @@ _SUMMARIES = {
 
 def _answer_examples() -> Mapping[str, Example]:
     return {
-        "plain": Example("An answer", _last(_answered("plain", *_an_answer()))),
-        "tools": Example("A call of a function", _last(_answered("tools", *_a_call()))),
+        "plain": Example("An answer", response_of(answered(_request("plain"), an_answer()))),
+        "tools": Example(
+            "A call of a function", response_of(answered(_request("tools"), a_call()))
+        ),
     }
-
-
-def _last(events: list[ev.Event]) -> ev.Json:
-    event = events[-1]
-    assert isinstance(event, ev.ResponseCompleted)
-    return event.response
 
 
 def _stream() -> EventStream:
     encoder = sse.EventEncoder(RESPONSE_ID, MODEL, Dialect())
-    sent = b"".join(encoder.encode(event) for event in _answered("stream", *_an_answer()))
+    sent = b"".join(encoder.encode(event) for event in answered(_request("stream"), an_answer()))
     return EventStream(
         description=(
             "With `stream: true`: server-sent events. Each has its type on a line `event:` and"
@@ -106,42 +102,8 @@ def _stream() -> EventStream:
     )
 
 
-def _an_answer() -> list[tuple[OpenItem, str]]:
-    return [
-        (OpenReasoning(RESPONSE_ID, 0, None), "Rayleigh scattering. Be brief."),
-        (
-            OpenMessage(RESPONSE_ID, 1, commentary=False),
-            "Air scatters blue light more than red.",
-        ),
-    ]
-
-
-def _a_call() -> list[tuple[OpenItem, str]]:
-    return [
-        (OpenReasoning(RESPONSE_ID, 0, None), "I need the weather."),
-        (OpenFunctionCall(RESPONSE_ID, 1, "get_weather"), '{"city": "Paris"}'),
-    ]
-
-
-def _answered(request: str, *items: tuple[OpenItem, str]) -> list[ev.Event]:
-    """The events that answer a request of REQUESTS with *items* and their texts."""
-    response = ResponseObject(
-        validated(CreateResponse, REQUESTS[request]),
-        response_id=RESPONSE_ID,
-        created_at=CREATED_AT,
-        model=MODEL,
-    )
-    begun = response.in_progress()
-    events: list[ev.Event] = [ev.ResponseCreated(begun), ev.ResponseInProgress(begun)]
-    output: list[ev.Json] = []
-    for item, text in items:
-        events += [*item.open(), *item.receive(text)]
-        closing, closed = item.close("completed")
-        events += closing
-        output.append(closed)
-    usage = Usage(input_tokens=72, cached_tokens=0, output_tokens=28, reasoning_tokens=9)
-    ended = response.ended("completed", output, usage, completed_at=CREATED_AT + 1)
-    return [*events, ev.ResponseCompleted(ended)]
+def _request(name: str) -> CreateResponse:
+    return validated(CreateResponse, REQUESTS[name])
 
 
 CREATE_RESPONSE = Operation(
@@ -166,6 +128,9 @@ CREATE_RESPONSE = Operation(
     },
     answer=answers.Response,
     answer_examples=_answer_examples,
+    answer_headers=(OPEN_RESPONSES_HEADER,),
     stream=_stream,
-    occasions=frozenset({Occasion.ANY, Occasion.MODEL, Occasion.BODY, Occasion.GENERATION}),
+    occasions=frozenset(
+        {Occasion.ANY, Occasion.MODEL, Occasion.BODY, Occasion.ITEMS, Occasion.GENERATION}
+    ),
 )

@@ -19,6 +19,7 @@ class Occasion(enum.Enum):
     ANY = enum.auto()
     MODEL = enum.auto()  # a model is named
     BODY = enum.auto()  # a body is read and validated
+    ITEMS = enum.auto()  # the input is items, which a client may believe to be stored
     GENERATION = enum.auto()  # tokens are counted, reserved, generated
 
 
@@ -87,9 +88,7 @@ ERROR_TABLE = (
         "known, but not served; `param` names it",
         "no",
         errors.invalid_request(
-            "Only 'disabled' is supported for 'truncation'.",
-            code="unsupported_value",
-            param="truncation",
+            "'moderation' is not supported.", code="unsupported_parameter", param="moderation"
         ),
     ),
     ErrorKind(
@@ -105,7 +104,7 @@ ERROR_TABLE = (
         ),
     ),
     ErrorKind(
-        Occasion.BODY,
+        Occasion.ITEMS,
         ("previous_response_not_found",),
         "responses are not stored",
         "no",
@@ -117,7 +116,7 @@ ERROR_TABLE = (
         ),
     ),
     ErrorKind(
-        Occasion.BODY,
+        Occasion.ITEMS,
         ("invalid_encrypted_content",),
         "reasoning that was sealed for another project or model, or was changed",
         "no",
@@ -156,7 +155,7 @@ ERROR_TABLE = (
         errors.model_not_found("gpt-5", "gpt-oss-120b"),
     ),
     ErrorKind(
-        Occasion.BODY,
+        Occasion.ITEMS,
         ("item_not_found",),
         "the input refers to an item instead of holding it",
         "no",

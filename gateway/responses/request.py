@@ -29,6 +29,7 @@ MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_CHARS = 64
 MAX_METADATA_VALUE_CHARS = 512
 
+SchemaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 # Validated by _check_stateless, which says more than a type could.
 Refused = Annotated[Any, WithJsonSchema({"type": "null"})]
@@ -80,7 +81,7 @@ class TextFormat(ApiModel):
 
     type: Literal["text", "json_object", "json_schema"]
     """Plain text, any JSON object, or JSON that matches `schema`."""
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    name: SchemaName | None = None
     """The name of the schema; required with `json_schema`."""
     description: str | None = None
     """What the answer is for; the model reads it."""

@@ -11,6 +11,7 @@ import openai
 import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import BaseModel, ConfigDict
 
 from tests.stack.demo import Tenant
 from tests.stack.product import Product
@@ -206,6 +207,140 @@ def test_what_was_said_before_a_call_is_content(client: OpenAI) -> None:
     message = completion.choices[0].message
     assert message.content == "I look."
     assert message.tool_calls
+
+
+class City(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    population: int
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_answer_is_json_that_matches_the_schema(client: OpenAI, strict: bool) -> None:
+    schema = {"name": "city", "schema": City.model_json_schema(), "strict": strict}
+    asked: Any = {
+        "model": MODEL,
+        "messages": user("The largest city of France?"),
+        "response_format": {"type": "json_schema", "json_schema": schema},
+        "temperature": 0,
+    }
+    whole = client.chat.completions.create(**asked).choices[0]
+    assert whole.finish_reason == "stop"
+    assert whole.message.content
+    City.model_validate_json(whole.message.content)
+
+    with client.chat.completions.create(**asked, stream=True) as stream:
+        contents = [chunk.choices[0].delta.content or "" for chunk in stream]
+    assert "".join(contents) == whole.message.content
+
+
+def test_the_parse_helpers_of_the_client_get_their_models(client: OpenAI) -> None:
+    asked: Any = {
+        "model": MODEL,
+        "messages": user("The largest city of France?"),
+        "response_format": City,
+        "temperature": 0,
+    }
+    parsed = client.chat.completions.parse(**asked).choices[0].message.parsed
+    assert isinstance(parsed, City)
+    with client.chat.completions.stream(**asked) as stream:
+        assert stream.get_final_completion().choices[0].message.parsed == parsed
+
+
+def test_a_schema_that_cannot_be_enforced_is_refused_in_the_words_of_chats(client: OpenAI) -> None:
+    schema = {"type": "object", "properties": {"a": {"not": {}}}}
+    format_: Any = {
+        "type": "json_schema",
+        "json_schema": {"name": "n", "schema": schema, "strict": True},
+    }
+    with pytest.raises(openai.BadRequestError) as bad:
+        client.chat.completions.create(model=MODEL, messages=user("hi"), response_format=format_)
+    assert (bad.value.code, bad.value.param) == (
+        "invalid_json_schema",
+        "response_format.json_schema.schema",
+    )
+
+
+TIME: Any = {"type": "function", "function": {"name": "get_time", "parameters": {}}}
+NAMED_TIME: Any = {"type": "function", "function": {"name": "get_time"}}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("choice", "callable_"),
+    [
+        (NAMED_TIME, {"get_time"}),
+        ("required", {"get_weather", "get_time"}),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "required", "tools": [NAMED_TIME]},
+            },
+            {"get_time"},
+        ),
+        ("none", set()),
+    ],
+    ids=["named", "required", "allowed", "none"],
+)
+def test_a_call_that_is_forced_or_forbidden_is_made_or_not(
+    client: OpenAI, choice: Any, callable_: set[str], streamed: bool
+) -> None:
+    asked: Any = {
+        "model": MODEL,
+        "messages": user("Hello"),
+        "tools": [*TOOLS, TIME],
+        "tool_choice": choice,
+    }
+    if streamed:
+        with client.chat.completions.stream(**asked) as stream:
+            completion: ChatCompletion = stream.get_final_completion()
+    else:
+        completion = client.chat.completions.create(**asked)
+    answer = completion.choices[0]
+    if not callable_:
+        assert (answer.finish_reason, answer.message.tool_calls) == ("stop", None)
+        assert answer.message.content
+        return
+    assert answer.finish_reason == "tool_calls"
+    assert answer.message.tool_calls
+    for call in answer.message.tool_calls:
+        assert call.type == "function"
+        assert call.function.name in callable_
+        assert isinstance(json.loads(call.function.arguments), dict)
+
+
+def test_log_probabilities_are_those_of_the_content_whole_and_streamed(client: OpenAI) -> None:
+    asked: Any = {
+        "model": MODEL,
+        "messages": user("Count to ten"),
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 3,
+    }
+    whole = client.chat.completions.create(**asked).choices[0]
+    assert whole.logprobs is not None
+    assert whole.logprobs.content
+    told = b"".join(bytes(entry.bytes or ()) for entry in whole.logprobs.content)
+    assert told.decode() == whole.message.content
+    for entry in whole.logprobs.content:
+        assert entry.logprob <= 0
+        likeliest = [other.logprob for other in entry.top_logprobs]
+        assert len(likeliest) == 3
+        assert likeliest == sorted(likeliest, reverse=True)
+
+    with client.chat.completions.stream(**asked) as stream:
+        final = stream.get_final_completion().choices[0]
+    assert final.logprobs is not None
+    assert final.logprobs.content is not None
+    assert [(entry.token, entry.logprob) for entry in final.logprobs.content] == [
+        (entry.token, entry.logprob) for entry in whole.logprobs.content
+    ]
+
+    del asked["logprobs"]
+    with pytest.raises(openai.BadRequestError) as bad:
+        client.chat.completions.create(**asked)
+    assert (bad.value.code, bad.value.param) == ("invalid_value", "top_logprobs")
 
 
 def test_a_project_in_the_path_is_billed_for_its_chats(product: Product) -> None:

@@ -24,12 +24,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from gateway.openapi.chat_request import CreateChatCompletion
 from gateway.openapi.input_tokens_operation import CountInputTokens
 from gateway.responses.request import CreateResponse
-from gateway.responses.validation import validated
 from tests.stack.demo import Tenant
 from tests.stack.product import Product
-from tests.system.http import MODEL, create, simulate, streamed
+from tests.system.http import MODEL, complete, create, simulate, streamed
 
 Document = dict[str, Any]
 
@@ -39,6 +39,12 @@ CALL_WEATHER = (
     '<|message|>{"city": "Paris"}<|call|>'
 )
 WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
+CITY = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +108,21 @@ def test_every_example_matches_its_schema(document: Document) -> None:
     assert checked > 30
 
 
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [("createResponse", "/v1/responses"), ("createChatCompletion", "/v1/chat/completions")],
+)
 def test_every_example_of_a_request_is_answered(
-    document: Document, product: Product, tenant: Tenant
+    document: Document, product: Product, tenant: Tenant, operation: str, path: str
 ) -> None:
-    body = document["components"]["requestBodies"]["createResponse"]
+    body = document["components"]["requestBodies"][operation]
     for name, example in body["content"]["application/json"]["examples"].items():
-        validated(CreateResponse, example["value"])
-        answer = create(product.url, tenant, **example["value"])
+        answer = httpx.post(
+            product.url + path,
+            headers={"authorization": f"Bearer {tenant.key}"},
+            json=example["value"],
+            timeout=30,
+        )
         assert answer.status_code == 200, (name, answer.text)
 
 
@@ -120,6 +134,9 @@ def test_every_example_of_a_request_is_answered(
         {"max_output_tokens": 5},
         {"include": ["reasoning.encrypted_content"]},
         {"metadata": {"a": "b"}, "user": "u", "seed": 1, "reasoning": {"effort": "max"}},
+        {"logprobs": True, "top_logprobs": 3},
+        {"include": ["message.output_text.logprobs"]},
+        {"text": {"format": {"type": "json_schema", "name": "city", "schema": CITY}}},
     ],
 )
 def test_answers_and_events_are_what_the_document_says(
@@ -143,6 +160,85 @@ def test_a_failing_stream_is_what_the_document_says(
             _check(document, _schema("ResponseStreamEvent"), event)
             types.append(event["type"])
     assert types[-2:] == ["error", "response.failed"]
+
+
+def test_log_probabilities_are_sent_with_what_the_document_requires(
+    product: Product, tenant: Tenant
+) -> None:
+    fields = {"logprobs": True, "top_logprobs": 3}
+    whole = create(product.url, tenant, **fields).json()["output"][-1]["content"][0]
+    with streamed(product.url, tenant, **fields) as events:
+        told = [event["logprobs"] for event in events if event.get("logprobs")]
+    chat = complete(product.url, tenant, **fields).json()["choices"][0]["logprobs"]
+    chunks = _chunks(product.url, tenant, **fields)
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    in_chunks = [choice["logprobs"]["content"] for choice in choices if choice["logprobs"]]
+    for entries in (whole["logprobs"], *told, chat["content"], *in_chunks):
+        assert entries
+        assert {len(entry["top_logprobs"]) for entry in entries} == {3}
+    assert told
+    assert in_chunks
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"messages": [{"role": "user", "content": simulate(raw=CALL_WEATHER)}], "tools": [WEATHER]},
+        {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "get_weather"}},
+        {"max_tokens": 5},
+        {"logprobs": True},
+        {"logprobs": True, "top_logprobs": 3},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "c", "schema": CITY}}},
+        {"stream_options": {"include_usage": True}},
+    ],
+)
+def test_completions_and_chunks_are_what_the_document_says(
+    document: Document, product: Product, tenant: Tenant, fields: dict[str, Any]
+) -> None:
+    answer = complete(product.url, tenant, **fields).json()
+    _check(document, _schema("ChatCompletion"), answer)
+    assert list(answer) == list(document["components"]["schemas"]["ChatCompletion"]["properties"])
+
+    for chunk in _chunks(product.url, tenant, **fields):
+        _check(document, _schema("ChatCompletionChunk"), chunk)
+
+
+def test_a_failing_stream_of_chunks_is_what_the_document_says(
+    document: Document, product: Product, tenant: Tenant
+) -> None:
+    failing = [{"role": "user", "content": simulate(fail_after=20)}]
+    chunks = _chunks(product.url, tenant, messages=failing)
+    for chunk in chunks:
+        _check(document, _schema("ChatCompletionStreamEvent"), chunk)
+    assert list(chunks[-1]) == ["error"]
+
+
+def test_an_error_of_a_chat_is_what_the_document_says(
+    document: Document, product: Product, tenant: Tenant
+) -> None:
+    answer = complete(product.url, tenant, stop="x")
+    declared = document["components"]["responses"]["createChatCompletion.400"]
+    _check(document, declared["content"]["application/json"]["schema"], answer.json())
+    assert answer.json()["error"]["param"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"), [({}, 200), ({"input": simulate(fail_after=1)}, 500)]
+)
+def test_the_dialect_is_confirmed_in_a_header_that_is_described(
+    document: Document, product: Product, tenant: Tenant, fields: dict[str, Any], status: int
+) -> None:
+    answer = httpx.post(
+        f"{product.url}/v1/responses",
+        headers={"authorization": f"Bearer {tenant.key}", "OpenResponses-Version": "v" * 65},
+        json={"model": MODEL, "input": "Hello", **fields},
+        timeout=30,
+    )
+    assert answer.status_code == status
+    assert answer.headers["openresponses-version"] == "v" * 64
+    described = document["components"]["responses"][f"createResponse.{status}"]["headers"]
+    assert "openresponses-version" in described
 
 
 def test_models_are_what_the_document_says(
@@ -178,6 +274,7 @@ def test_errors_are_what_the_document_says(
     [
         ("POST", "/v1/responses"),
         ("POST", "/v1/responses/input_tokens"),
+        ("POST", "/v1/chat/completions"),
         ("GET", "/v1/models"),
         ("GET", "/v1/models/{model}"),
     ],
@@ -198,7 +295,9 @@ def test_whatever_is_sent_the_answer_is_a_declared_one(
     if mode is GenerationMode.NEGATIVE and not (operation.body or operation.path_parameters):
         return  # there is nothing that could be wrong
 
-    root = {**_closed(document), **_schema("ResponseStreamEvent")}
+    chat = path == "/v1/chat/completions"
+    events = _schema("ChatCompletionStreamEvent" if chat else "ResponseStreamEvent")
+    root = {**_closed(document), **events}
     validator = Draft202012Validator(root)
 
     # schemathesis's own decorator does not know this pytest.
@@ -249,6 +348,7 @@ def test_every_operation_is_fuzzed(document: Document) -> None:
         for path in (
             "/v1/responses",
             "/v1/responses/input_tokens",
+            "/v1/chat/completions",
             "/v1/models",
             "/v1/models/{model}",
         )
@@ -268,11 +368,17 @@ def _check(document: Document, schema: Mapping[str, Any], value: object) -> None
 def _closed(document: Document) -> Document:
     """The schemas of the document, those of answers open to no other keys."""
     schemas = copy.deepcopy(document["components"]["schemas"])
-    requested = (CreateResponse.__name__, CountInputTokens.__name__)
+    requested = [
+        model.__name__ for model in (CreateResponse, CountInputTokens, CreateChatCompletion)
+    ]
     for name, described in schemas.items():
         if name not in requested and "properties" in described:
             described.setdefault("additionalProperties", False)
     return {"components": {"schemas": schemas}}
+
+
+def _chunks(url: str, tenant: Tenant, **fields: Any) -> list[Any]:
+    return _events(complete(url, tenant, stream=True, **fields).text)
 
 
 def _contents(document: Document) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from gateway.openapi import answers
+from pydantic import BaseModel
+
+from gateway.openapi import answers, chat_answers
+from gateway.openapi.chat_request import CreateChatCompletion
+from gateway.openapi.document import build_document
 from gateway.responses.error_table import ERROR_TABLE
 from gateway.responses.events import Event
 from gateway.responses.request import CreateResponse
@@ -26,6 +30,12 @@ def table(section: str, nth: int = 0) -> list[list[str]]:
 
 def names(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
+
+
+def described(model: type[BaseModel]) -> list[tuple[str, str]]:
+    """The fields of *model* with their descriptions, which are wrapped in the source only."""
+    fields = model.model_fields.items()
+    return [(name, " ".join((field.description or "").split())) for name, field in fields]
 
 
 def test_every_field_of_a_request_is_documented() -> None:
@@ -48,6 +58,31 @@ def test_every_key_of_a_response_and_of_its_items_is_documented() -> None:
 def test_every_event_of_a_stream_is_documented_with_its_fields() -> None:
     documented = {names(type_)[0]: names(fields) for type_, fields, _ in table("The stream")}
     assert documented == {event.type: list(event.__slots__) for event in get_args(Event)}
+
+
+def test_every_field_of_a_chat_is_documented_in_the_words_of_the_reference() -> None:
+    documented = [(names(field)[0], means) for field, _, means in table("Chat completions")]
+    assert documented == described(CreateChatCompletion)
+
+
+def test_every_key_of_a_completion_and_of_its_message_is_documented() -> None:
+    completion, message = (
+        [(names(key)[0], is_) for key, is_ in table("Chat completions", nth)] for nth in (1, 2)
+    )
+    assert completion == described(chat_answers.ChatCompletion)
+    assert message == described(chat_answers.CompletionMessage)
+
+
+def test_every_key_of_a_chunk_is_documented() -> None:
+    (sentence,) = re.findall(r"^A chunk has (.*?)\.\s", API, re.MULTILINE | re.DOTALL)
+    keys = set(names(sentence)) - {"chat.completion.chunk", "delta"}
+    assert keys | {"usage"} == set(chat_answers.ChatCompletionChunk.model_fields)
+
+
+def test_every_header_of_an_answer_is_documented() -> None:
+    documented = [name for cell, _ in table("Operations", 1) for name in names(cell)]
+    document: dict[str, Any] = build_document([], version="0")
+    assert sorted(documented) == sorted(document["components"]["headers"])
 
 
 def test_every_error_is_documented_as_the_code_has_it() -> None:

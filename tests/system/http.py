@@ -25,6 +25,16 @@ def create(url: str, tenant: Tenant, **fields: Any) -> httpx.Response:
     )
 
 
+def complete(url: str, tenant: Tenant, **fields: Any) -> httpx.Response:
+    """The completion of a chat; with `stream` all of its chunks."""
+    return httpx.post(
+        f"{url}/v1/chat/completions",
+        headers={"authorization": f"Bearer {tenant.key}"},
+        json={"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], **fields},
+        timeout=30,
+    )
+
+
 @contextmanager
 def streamed(url: str, tenant: Tenant, **fields: Any) -> Iterator[Iterator[Event]]:
     """The events of a streamed response, as they come."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
+from gateway.asgi.boundary import RequestBoundary
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.tenant_api import tenant_api
 from gateway.telemetry.metrics import Metrics
@@ -24,10 +30,9 @@ class Broken:
         return {}
 
 
-async def test_a_bug_is_answered_like_any_error_and_tells_nothing() -> None:
+def an_api(registry: CollectorRegistry) -> RequestBoundary:
     broken = Broken()
-    registry = CollectorRegistry()
-    app = tenant_api(
+    boundary = tenant_api(
         broken.list,  # type: ignore[arg-type]
         broken.list,  # type: ignore[arg-type]
         broken,  # type: ignore[arg-type]
@@ -37,8 +42,37 @@ async def test_a_bug_is_answered_like_any_error_and_tells_nothing() -> None:
         Metrics(registry, model="m"),
         version="0",
     )
+    assert isinstance(boundary, RequestBoundary)
+    return boundary
+
+
+def a_client(app: ASGIApp) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
+
+async def test_every_route_is_described_but_those_of_the_description() -> None:
+    boundary = an_api(CollectorRegistry())
+    async with a_client(boundary) as client:
+        document = (await client.get("/openapi.json")).json()
+
+    app = boundary._app
+    assert isinstance(app, Starlette)
+    served = set()
+    for route in app.routes:
+        assert isinstance(route, Route), route
+        path = re.sub(r":\w+\}", "}", route.path)
+        served |= {(method, path) for method in (route.methods or {"any"}) - {"HEAD"}}
+    assert served - {("GET", "/openapi.json"), ("GET", "/docs")} == {
+        (method.upper(), path)
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+
+
+async def test_a_bug_is_answered_like_any_error_and_tells_nothing() -> None:
+    registry = CollectorRegistry()
+    async with a_client(an_api(registry)) as client:
         answer = await client.get("/v1/models")
 
     assert answer.status_code == 500
