@@ -1,11 +1,14 @@
 # `make` or `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# What is missing is said first of all, with -j too.
+.NOTPARALLEL:
 PYTHON ?= python3
 PORT ?= 8080
 OPS_PORT ?= 9100
 REDIS_PORT ?= 0
 TRITON_PORT ?= 0
+PORTS = --gateway='$(PORT)' --ops='$(OPS_PORT)' --redis='$(REDIS_PORT)' --grpc='$(TRITON_PORT)'
 PIP := -m pip install --quiet --disable-pip-version-check
 TEST ?= tests
 NODE := tests/contract/node
@@ -19,12 +22,11 @@ help: ## List the targets
 	@echo "  make test TEST=tests/gateway/quota"
 
 .PHONY: run
-run: setup ## Start the whole product here: Redis, Triton (simulator), gateway
-	@.venv/bin/python -m tests.stack run --gateway $(PORT) --ops $(OPS_PORT) --redis $(REDIS_PORT) --grpc $(TRITON_PORT)
+run: prerequisites ports setup ## Start the whole product here: Redis, Triton (simulator), gateway
+	@.venv/bin/python -m tests.stack run $(PORTS)
 
 .PHONY: stop
 stop: ## End what a `make run` has left behind
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m tests.stack stop; else echo "Nothing is running."; fi
 
 .PHONY: test
@@ -60,9 +62,16 @@ requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
 	@if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only --loglevel=error; else echo "npm is not installed: $(NODE)/package-lock.json is as it was"; fi
 
 .PHONY: setup
-setup: .venv/installed .venv-worker/installed ## Install what run and test need
-	@command -v redis-server >/dev/null || tests/stack/install.sh redis-server redis-server
-	@.venv-worker/bin/python -m tests.stack.libpython || tests/stack/install.sh libpython $$(.venv-worker/bin/python -m tests.stack.libpython --package)
+setup: prerequisites .venv/installed .venv-worker/installed ## Install what run and test need
+
+# First of all: nobody should wait for pip to be told what apt-get has to install.
+.PHONY: prerequisites
+prerequisites:
+	@tests/stack/prerequisites.sh "$(PYTHON)" run
+
+.PHONY: ports
+ports: prerequisites
+	@$(PYTHON) -m tests.stack.ports $(PORTS)
 
 .PHONY: clients
 clients: $(CLIENTS) ## Install what the contract tests need: tenants' clients
