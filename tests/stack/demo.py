@@ -29,6 +29,7 @@ def gwctl(redis_url: str, peppers: str, *arguments: str) -> Any:
         env={**os.environ, "REDIS_URL": redis_url, "GATEWAY_KEY_PEPPERS": peppers},
         capture_output=True,
         text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise StartError(f"gwctl {' '.join(arguments[:2])} failed: {done.stderr.strip()}")

@@ -35,8 +35,8 @@ def systems() -> bool:
     ldconfig = shutil.which("ldconfig", path=f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin")
     if ldconfig is None:
         return False
-    known = subprocess.run([ldconfig, "-p"], capture_output=True, text=True).stdout
-    return f"{LIBRARY} " in known
+    known = subprocess.run([ldconfig, "-p"], check=True, capture_output=True, text=True)
+    return f"{LIBRARY} " in known.stdout
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from typing import Self, TypeAlias
 
 from tests.stack.interruption import INTERRUPTION
 
-
 # Called with a child the moment it runs, before it is ready: whoever is to end it hears of it.
 OnStart: TypeAlias = "Callable[[Process], None]"
 

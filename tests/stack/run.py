@@ -52,7 +52,7 @@ def _run(asked_ports: Mapping[str, str], directory: Path, running: ExitStack) ->
 
     def own(process: Process) -> None:
         running.callback(process.stop)
-        pids.add(process.name, process.pid)
+        pids.add(process.name.removeprefix("The "), process.pid)
         children.append(process)
 
     def started(name: str, start: Callable[[OnStart], Process]) -> None:
