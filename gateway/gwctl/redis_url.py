@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from redis.exceptions import RedisError
-
 from gateway.store.connection import Store, connect
+from gateway.store.errors import StoreUnavailable, store_errors
 
 TIMEOUT_S = 2.0
 EXAMPLE = "redis://:<password>@127.0.0.1:6379/0"
@@ -30,8 +29,9 @@ def open_store(url: str) -> Store:
         store = connect(url, timeout_s=TIMEOUT_S)
         # An option that there is not is noticed only when a connection is made.
         pool = store.connection_pool
-        pool.connection_class(**pool.connection_kwargs)
-    except (TypeError, ValueError, RedisError):
+        with store_errors():
+            pool.connection_class(**pool.connection_kwargs)
+    except (TypeError, ValueError, StoreUnavailable):
         # Not `from exc`: the original quotes what it could not read.
         raise ValueError(
             f"it should look like {EXAMPLE}; what follows a ? has to be an option of redis-py"

@@ -1,7 +1,8 @@
 """The ports of `make run`: as asked for, else any that is free.
 
-Also a command, with the arguments of `run`, so that `make` can check them
-before it installs anything; it needs the standard library only.
+Also a command, with the arguments of `run`, so that `make` can refuse nonsense
+before it installs anything; it needs the standard library only. Whether a port
+is taken is asked when the run starts.
 """
 
 from __future__ import annotations
@@ -25,24 +26,32 @@ def add_ports(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def read_ports(asked: Mapping[str, str]) -> dict[str, int]:
+    """The ports of `VARIABLES`; 0 for any. Raises StartError for no port, or one asked for twice."""
+    ports: dict[str, int] = {}
+    for name, variable in VARIABLES.items():
+        port = _parse(variable, asked[name])
+        for other, value in ports.items():
+            if port and port == value:
+                raise StartError(
+                    f"{VARIABLES[other]} and {variable} are both {port}; they have to differ."
+                )
+        ports[name] = port
+    return ports
+
+
 def choose_ports(asked: Mapping[str, str]) -> dict[str, int]:
     """A port for each server, those of `VARIABLES` and Triton's `http` and `metrics`.
 
     Raises StartError, naming the make variable, for what is no port, is taken, or asked for twice.
     """
-    chosen: dict[str, int] = {}
-    for name, variable in VARIABLES.items():
-        port = _parse(variable, asked[name])
-        if port in chosen.values():
-            other = next(VARIABLES[each] for each, value in chosen.items() if value == port)
-            raise StartError(f"{other} and {variable} are both {port}; they have to differ.")
-        if port and accepts_connections(port):
+    chosen = {name: port for name, port in read_ports(asked).items() if port}
+    for name, port in chosen.items():
+        if accepts_connections(port):
             raise StartError(
                 f"Port {port} is taken. Choose another one, for example:"
-                f" make run {variable}={free_port()}"
+                f" make run {VARIABLES[name]}={free_port()}"
             )
-        if port:
-            chosen[name] = port
     for name in (*VARIABLES, "http", "metrics"):
         while name not in chosen:
             port = free_port()
@@ -63,7 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.stack.ports", description=__doc__)
     add_ports(parser)
     try:
-        choose_ports(vars(parser.parse_args()))
+        read_ports(vars(parser.parse_args()))
     except StartError as exc:
         print(exc, file=sys.stderr)
         return 1
