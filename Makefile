@@ -10,6 +10,7 @@ REDIS_PORT ?= 0
 TRITON_PORT ?= 0
 PORTS = --gateway='$(PORT)' --ops='$(OPS_PORT)' --redis='$(REDIS_PORT)' --grpc='$(TRITON_PORT)'
 PIP := -m pip install --quiet --disable-pip-version-check
+QUIETLY := tests/stack/quietly.sh
 TEST ?= tests
 NODE := tests/contract/node
 CLIENTS := .venv-clients/installed .venv-clients-openai2/installed $(if $(shell command -v npm),$(NODE)/node_modules/installed)
@@ -71,7 +72,7 @@ prerequisites:
 
 .PHONY: ports
 ports: prerequisites
-	@$(PYTHON) -m tests.stack.ports $(PORTS)
+	@$(QUIETLY) $(PYTHON) -m tests.stack.ports $(PORTS)
 
 .PHONY: clients
 clients: $(CLIENTS) ## Install what the contract tests need: tenants' clients
@@ -84,33 +85,33 @@ clean: stop ## Remove the environments, and the data of `make run`
 .venv/installed: requirements/dev.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv
 	@echo "Installing the gateway and its tools into .venv (about half a minute)"
-	@.venv/bin/python $(PIP) --require-hashes -r requirements/dev.txt
-	@.venv/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@$(QUIETLY) .venv/bin/python $(PIP) --require-hashes -r requirements/dev.txt
+	@$(QUIETLY) .venv/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-worker/installed: requirements/worker.txt requirements/triton.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv-worker
 	@echo "Installing Triton and the worker into .venv-worker (about a quarter of a minute)"
-	@.venv-worker/bin/python $(PIP) --require-hashes -r requirements/worker.txt
-	@.venv-worker/bin/python $(PIP) --no-deps --require-hashes -r requirements/triton.txt
-	@.venv-worker/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@$(QUIETLY) .venv-worker/bin/python $(PIP) --require-hashes -r requirements/worker.txt
+	@$(QUIETLY) .venv-worker/bin/python $(PIP) --no-deps --require-hashes -r requirements/triton.txt
+	@$(QUIETLY) .venv-worker/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-proto/installed: requirements/proto.txt
 	@tests/stack/venv.sh "$(PYTHON)" .venv-proto
-	@.venv-proto/bin/python $(PIP) --require-hashes -r requirements/proto.txt
+	@$(QUIETLY) .venv-proto/bin/python $(PIP) --require-hashes -r requirements/proto.txt
 	@touch $@
 
 .venv-clients/installed: requirements/clients.txt
 	@tests/stack/venv.sh "$(PYTHON)" .venv-clients
 	@echo "Installing clients of tenants into .venv-clients (about half a minute)"
-	@.venv-clients/bin/python $(PIP) --require-hashes -r requirements/clients.txt
+	@$(QUIETLY) .venv-clients/bin/python $(PIP) --require-hashes -r requirements/clients.txt
 	@touch $@
 
 .venv-clients-openai2/installed: requirements/clients-openai2.txt
 	@tests/stack/venv.sh "$(PYTHON)" .venv-clients-openai2
 	@echo "Installing clients that need openai 2 into .venv-clients-openai2 (about half a minute)"
-	@.venv-clients-openai2/bin/python $(PIP) --require-hashes -r requirements/clients-openai2.txt
+	@$(QUIETLY) .venv-clients-openai2/bin/python $(PIP) --require-hashes -r requirements/clients-openai2.txt
 	@touch $@
 
 $(NODE)/node_modules/installed: $(NODE)/package-lock.json

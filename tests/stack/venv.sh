@@ -6,4 +6,4 @@ python=$1
 directory=$2
 "$(dirname "$0")/prerequisites.sh" "$python"
 [ -x "$directory/bin/pip" ] && exit 0
-"$python" -m venv "$directory"
+"$(dirname "$0")/quietly.sh" "$python" -m venv "$directory"
