@@ -1,12 +1,16 @@
 # `make` or `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# What is missing is said first of all, with -j too.
+.NOTPARALLEL:
 PYTHON ?= python3
 PORT ?= 8080
 OPS_PORT ?= 9100
 REDIS_PORT ?= 0
 TRITON_PORT ?= 0
+PORTS = --gateway='$(PORT)' --ops='$(OPS_PORT)' --redis='$(REDIS_PORT)' --grpc='$(TRITON_PORT)'
 PIP := -m pip install --quiet --disable-pip-version-check
+QUIETLY := tests/stack/quietly.sh
 TEST ?= tests
 NODE := tests/contract/node
 CLIENTS := .venv-clients/installed .venv-clients-openai2/installed $(if $(shell command -v npm),$(NODE)/node_modules/installed)
@@ -19,12 +23,11 @@ help: ## List the targets
 	@echo "  make test TEST=tests/gateway/quota"
 
 .PHONY: run
-run: setup ## Start the whole product here: Redis, Triton (simulator), gateway
-	@.venv/bin/python -m tests.stack run --gateway $(PORT) --ops $(OPS_PORT) --redis $(REDIS_PORT) --grpc $(TRITON_PORT)
+run: prerequisites ports setup ## Start the whole product here: Redis, Triton (simulator), gateway
+	@.venv/bin/python -m tests.stack run $(PORTS)
 
 .PHONY: stop
 stop: ## End what a `make run` has left behind
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m tests.stack stop; else echo "Nothing is running."; fi
 
 .PHONY: test
@@ -60,9 +63,16 @@ requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
 	@if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only --loglevel=error; else echo "npm is not installed: $(NODE)/package-lock.json is as it was"; fi
 
 .PHONY: setup
-setup: .venv/installed .venv-worker/installed ## Install what run and test need
-	@command -v redis-server >/dev/null || tests/stack/install.sh redis-server redis-server
-	@.venv-worker/bin/python -m tests.stack.libpython || tests/stack/install.sh libpython $$(.venv-worker/bin/python -m tests.stack.libpython --package)
+setup: prerequisites .venv/installed .venv-worker/installed ## Install what run and test need
+
+# First of all: nobody should wait for pip to be told what apt-get has to install.
+.PHONY: prerequisites
+prerequisites:
+	@tests/stack/prerequisites.sh "$(PYTHON)" run
+
+.PHONY: ports
+ports: prerequisites
+	@$(QUIETLY) $(PYTHON) -m tests.stack.ports $(PORTS)
 
 .PHONY: clients
 clients: $(CLIENTS) ## Install what the contract tests need: tenants' clients
@@ -75,33 +85,33 @@ clean: stop ## Remove the environments, and the data of `make run`
 .venv/installed: requirements/dev.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv
 	@echo "Installing the gateway and its tools into .venv (about half a minute)"
-	@.venv/bin/python $(PIP) --require-hashes -r requirements/dev.txt
-	@.venv/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@$(QUIETLY) .venv/bin/python $(PIP) --require-hashes -r requirements/dev.txt
+	@$(QUIETLY) .venv/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-worker/installed: requirements/worker.txt requirements/triton.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv-worker
 	@echo "Installing Triton and the worker into .venv-worker (about a quarter of a minute)"
-	@.venv-worker/bin/python $(PIP) --require-hashes -r requirements/worker.txt
-	@.venv-worker/bin/python $(PIP) --no-deps --require-hashes -r requirements/triton.txt
-	@.venv-worker/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@$(QUIETLY) .venv-worker/bin/python $(PIP) --require-hashes -r requirements/worker.txt
+	@$(QUIETLY) .venv-worker/bin/python $(PIP) --no-deps --require-hashes -r requirements/triton.txt
+	@$(QUIETLY) .venv-worker/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-proto/installed: requirements/proto.txt
 	@tests/stack/venv.sh "$(PYTHON)" .venv-proto
-	@.venv-proto/bin/python $(PIP) --require-hashes -r requirements/proto.txt
+	@$(QUIETLY) .venv-proto/bin/python $(PIP) --require-hashes -r requirements/proto.txt
 	@touch $@
 
 .venv-clients/installed: requirements/clients.txt
 	@tests/stack/venv.sh "$(PYTHON)" .venv-clients
 	@echo "Installing clients of tenants into .venv-clients (about half a minute)"
-	@.venv-clients/bin/python $(PIP) --require-hashes -r requirements/clients.txt
+	@$(QUIETLY) .venv-clients/bin/python $(PIP) --require-hashes -r requirements/clients.txt
 	@touch $@
 
 .venv-clients-openai2/installed: requirements/clients-openai2.txt
 	@tests/stack/venv.sh "$(PYTHON)" .venv-clients-openai2
 	@echo "Installing clients that need openai 2 into .venv-clients-openai2 (about half a minute)"
-	@.venv-clients-openai2/bin/python $(PIP) --require-hashes -r requirements/clients-openai2.txt
+	@$(QUIETLY) .venv-clients-openai2/bin/python $(PIP) --require-hashes -r requirements/clients-openai2.txt
 	@touch $@
 
 $(NODE)/node_modules/installed: $(NODE)/package-lock.json

@@ -15,12 +15,12 @@ import anyio
 
 from gateway.gwctl.arguments import parser
 from gateway.gwctl.commands import Command, Complaint
+from gateway.gwctl.redis_url import open_store
 from gateway.gwctl.tables import Answer, as_json, as_table
-from gateway.store.connection import connect
 from gateway.store.errors import StoreUnavailable
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-TIMEOUT_S = 2.0
+HINT = "REDIS_URL says where it is; for that of `make run`: . .run/env"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gwctl: {complaint}", file=sys.stderr)
         return 1
     except StoreUnavailable as exc:
-        print(f"gwctl: Redis is not available ({exc}).", file=sys.stderr)
+        reason = " ".join(str(exc).split()).rstrip(". ")
+        print(f"gwctl: Redis is not available ({reason}). {HINT}", file=sys.stderr)
         return 1
     print(as_json(answer) if arguments.output == "json" else as_table(answer))
     return 0
@@ -40,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _run(arguments: argparse.Namespace) -> Answer:
     try:
-        store = connect(os.environ.get("REDIS_URL", DEFAULT_REDIS_URL), timeout_s=TIMEOUT_S)
+        store = open_store(os.environ.get("REDIS_URL", DEFAULT_REDIS_URL))
     except ValueError as exc:
-        raise Complaint(f"REDIS_URL is wrong: {exc}") from exc
+        raise Complaint(f"REDIS_URL is wrong: {exc}.") from exc
     command: Command = arguments.command
     async with store:
         return await command(arguments, store)

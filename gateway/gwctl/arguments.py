@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ from gateway.gwctl import commands, values
 _Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 DEFAULT_LEDGER_ENTRIES = 100
+PROJECT_HELP = "as `gwctl project list` shows it"
 
 HELP = """\
 Manage the projects of the gateway, their API keys, and see what they have used.
@@ -35,6 +37,36 @@ environment:
   GATEWAY_KEY_PEPPERS   what key hashes are made with, as in the gateway: 1:<64 hex digits>;
                         only `key create` needs it
 """
+# By command, for those whose sentence and options need no more than an example.
+EXAMPLES_OF = {
+    "gwctl project create": """\
+  gwctl project create search
+  gwctl project create search --requests-per-minute 600 --tokens-per-minute 500000
+""",
+    "gwctl project list": """\
+  gwctl project list -o json
+""",
+    "gwctl project disable": """\
+  gwctl project disable prj_5GmXw3Yk1ZrQb8TnLd0VuE
+""",
+    "gwctl project enable": """\
+  gwctl project enable prj_5GmXw3Yk1ZrQb8TnLd0VuE
+""",
+    "gwctl key create": """\
+  gwctl key create --project prj_5GmXw3Yk1ZrQb8TnLd0VuE --name ci --expires 90d
+  gwctl key create --project prj_5GmXw3Yk1ZrQb8TnLd0VuE -o json | jq -r .token
+""",
+    "gwctl key list": """\
+  gwctl key list --project prj_5GmXw3Yk1ZrQb8TnLd0VuE
+""",
+    "gwctl key revoke": """\
+  gwctl key revoke 8fKq2LxZ0aPwT3mB
+""",
+    "gwctl usage": """\
+  gwctl usage --project prj_5GmXw3Yk1ZrQb8TnLd0VuE
+  gwctl usage --project prj_5GmXw3Yk1ZrQb8TnLd0VuE --since 2026-11-01 --until 2026-11-30 -o json
+""",
+}
 SET_HELP = """\
 Change the limits that are named; the others stay. They hold from the next request on.
 
@@ -61,12 +93,18 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--version", action="version", version=f"gwctl {importlib.metadata.version('llm-gateway')}"
+    )
+    _add_output(parser)
+    # Here and not there: a subparser's default would override what was said before the verb.
+    parser.set_defaults(output="table")
     nouns = parser.add_subparsers(required=True, metavar="{project,key,usage,ledger}")
     _add_project_commands(nouns)
     _add_key_commands(nouns)
 
     usage = _command(nouns, "usage", commands.usage, "what a project has used, by day")
-    usage.add_argument("--project", required=True, metavar="ID")
+    usage.add_argument("--project", required=True, metavar="ID", help=PROJECT_HELP)
     day: dict[str, Any] = {"type": values.day, "metavar": "YYYY-MM-DD"}
     usage.add_argument("--since", **day, help="first day, UTC (default: 30 days)")
     usage.add_argument("--until", **day, help="last day, UTC (default: today)")
@@ -74,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     ledger = _command(
         nouns, "ledger", commands.ledger, "what a project was charged, by response", LEDGER_HELP
     )
-    ledger.add_argument("--project", required=True, metavar="ID")
+    ledger.add_argument("--project", required=True, metavar="ID", help=PROJECT_HELP)
     ledger.add_argument(
         *("--limit", "-n"),
         type=values.positive,
@@ -90,9 +128,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_project_commands(nouns: _Subparsers) -> None:
     project = nouns.add_parser("project", help="create, list, limit and disable projects")
+    _add_output(project)
     verbs = project.add_subparsers(required=True, metavar="{create,list,set,disable,enable}")
     create = _command(verbs, "create", commands.create_project, "create a project")
-    create.add_argument("name", help="a name for people; it need not be unique")
+    create.add_argument("name", type=values.name, help="a name for people; it need not be unique")
     _add_limits(create, "N", values.positive, "default: no limit")
     create.add_argument("--id", type=values.project_id, help="use this id instead of a random one")
     _command(verbs, "list", commands.list_projects, "list all projects")
@@ -109,24 +148,30 @@ def _add_project_commands(nouns: _Subparsers) -> None:
         verbs, "enable", commands.enable_project, "serve a disabled project again, within 10 s"
     )
     for each in (change, disable, enable):
-        each.add_argument("id", metavar="ID", help="as `gwctl project list` shows it")
+        each.add_argument("id", metavar="ID", help=PROJECT_HELP)
 
 
 def _add_key_commands(nouns: _Subparsers) -> None:
     key = nouns.add_parser("key", help="create, list and revoke API keys")
+    _add_output(key)
     verbs = key.add_subparsers(required=True, metavar="{create,list,revoke}")
     create = _command(
         verbs, "create", commands.create_key, "create a key; its token is printed once"
     )
     create.add_argument("--project", required=True, metavar="ID", help="the project it is for")
-    create.add_argument("--name", default="", help="a name for people")
+    create.add_argument("--name", type=values.name, help="a name for people")
     create.add_argument(
         "--expires", type=values.seconds, metavar="30d", help="12h, 30d or 8w (default: never)"
     )
     listing = _command(verbs, "list", commands.list_keys, "list keys, revoked ones as well")
     listing.add_argument("--project", metavar="ID", help="only those of this project")
     revoke = _command(verbs, "revoke", commands.revoke_key, "refuse a key from its next request on")
-    revoke.add_argument("kid", metavar="KID", help="as `gwctl key list` shows it")
+    revoke.add_argument(
+        "kid",
+        type=values.kid,
+        metavar="KID",
+        help="as `gwctl key list` shows it; a whole token is taken too",
+    )
 
 
 def _add_limits(
@@ -156,11 +201,17 @@ def _command(
         description=teaching or f"{help[0].upper()}{help[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if teaching is None:
+        added.epilog = f"examples:\n{EXAMPLES_OF[added.prog]}"
     added.set_defaults(command=command)
-    added.add_argument(
+    _add_output(added)
+    return added
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         *("-o", "--output"),
         choices=("table", "json"),
-        default="table",
+        default=argparse.SUPPRESS,
         help="how to print the answer (default: table)",
     )
-    return added

@@ -22,6 +22,7 @@ from gateway.store.administration import (
     ProjectExists,
     UnknownKey,
     UnknownProject,
+    WrongPepper,
 )
 from gateway.store.connection import Store
 from gateway.store.records import KeyRecord, ProjectConfig, ProjectState
@@ -71,7 +72,7 @@ async def create_key(arguments: argparse.Namespace, store: Store) -> Row:
     peppers = _peppers()
     expires_at = None if arguments.expires is None else int(time.time()) + arguments.expires
     match await Administration(store).create_key(
-        arguments.project, arguments.name, peppers=peppers, expires_at=expires_at
+        arguments.project, arguments.name or "", peppers=peppers, expires_at=expires_at
     ):
         case IssuedKey(token, record):
             # Said on stderr, so that `gwctl ... -o json | jq` stays JSON.
@@ -79,6 +80,11 @@ async def create_key(arguments: argparse.Namespace, store: Store) -> Row:
             return {**key_row(record), "token": token}
         case UnknownProject(project_id):
             _complain_of_project(project_id)
+        case WrongPepper(version):
+            raise Complaint(
+                f"GATEWAY_KEY_PEPPERS has another pepper {version} than the keys here were made with;"
+                " a key made with it would be refused. Use the value that the gateway runs with."
+            )
         case never:
             assert_never(never)
 
@@ -104,6 +110,8 @@ async def usage(arguments: argparse.Namespace, store: Store) -> Sequence[Row]:
     await _require_project(Administration(store), arguments.project)
     until: date = arguments.until or datetime.now(UTC).date()
     since: date = arguments.since or until - timedelta(days=DEFAULT_USAGE_DAYS - 1)
+    if since > until:
+        raise Complaint(f"--since {since} is after --until {until}.")
     try:
         found = await UsageReader(store).daily(arguments.project, since, until)
     except ValueError as exc:

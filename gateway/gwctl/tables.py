@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from gateway.quota.limits import QUOTAS
 from gateway.store.records import KeyRecord, ProjectConfig
 from gateway.store.usage import DailyUsage, LedgerEntry
 
@@ -73,7 +74,8 @@ def as_table(answer: Answer) -> str:
     cells = [[name.upper() for name in names]]
     cells += [[_cell(row[name]) for name in names] for row in answer]
     widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
-    numeric = [isinstance(answer[0][name], int) for name in names]
+    # A limit that no project has is still a column of numbers.
+    numeric = [name in QUOTAS or isinstance(answer[0][name], int) for name in names]
     return "\n".join(
         "  ".join(
             f"{cell:>{width}}" if right else f"{cell:<{width}}"

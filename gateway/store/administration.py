@@ -16,7 +16,7 @@ from itertools import chain
 from redis.asyncio import Redis
 
 from gateway.iam import api_key, project_id
-from gateway.iam.secret_hash import Peppers
+from gateway.iam.secret_hash import Peppers, hash_secret
 from gateway.quota.limits import Limits, Quota
 from gateway.store import keys
 from gateway.store.errors import store_errors
@@ -55,6 +55,13 @@ class UnknownKey:
     """There is no key with this kid."""
 
     kid: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrongPepper:
+    """The pepper of this version is not the one that was used here before."""
+
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +162,13 @@ class Administration:
 
     async def create_key(
         self, of_project_id: str, name: str, *, peppers: Peppers, expires_at: int | None = None
-    ) -> IssuedKey | UnknownProject:
+    ) -> IssuedKey | UnknownProject | WrongPepper:
         """A new key for one project. *expires_at*: Unix time in seconds; None means never."""
         if await self.find_project(of_project_id) is None:
             return UnknownProject(of_project_id)
+        wrong = await self._wrong_pepper(peppers)
+        if wrong is not None:
+            return wrong
         key = api_key.mint(self._random_bytes(api_key.ENTROPY_BYTES))
         record = KeyRecord(
             kid=key.kid,
@@ -174,6 +184,20 @@ class Administration:
             await self._redis.sadd(keys.keys_of_project(of_project_id), key.kid)
             await self._redis.hset(keys.api_key(key.kid), mapping=write_key(record))
         return IssuedKey(key.token, record)
+
+    async def _wrong_pepper(self, peppers: Peppers) -> WrongPepper | None:
+        """Compare the pepper of new keys with that of the first key of its version.
+
+        A key made with another one would look well, and be answered 401 for ever.
+        """
+        version = max(peppers.by_version)
+        # 64 bits of an HMAC: enough to notice a mistake, nothing to find a pepper by.
+        fingerprint = hash_secret(peppers.by_version[version], "fingerprint")[:8].hex()
+        with store_errors():
+            await self._redis.hsetnx(keys.PEPPERS, str(version), fingerprint)
+            known = await self._redis.hget(keys.PEPPERS, str(version))
+        # None: somebody has deleted it in between.
+        return None if known is None or text(known) == fingerprint else WrongPepper(version)
 
     async def list_keys(self, of_project_id: str | None = None) -> list[KeyRecord]:
         """The keys of a project, or of all; revoked ones as well. Oldest first."""

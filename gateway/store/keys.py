@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.iam.project_id import is_project_id
 
 PROJECTS = "gw:projects"
+PEPPERS = "gw:peppers"
 
 
 def api_key(kid: str) -> str:

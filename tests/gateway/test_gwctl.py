@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -202,6 +203,10 @@ def test_usage_is_told_by_day_model_and_key(gwctl: Gwctl, redis_port: int) -> No
         ("usage --project prj_nobody", "There is no project prj_nobody; "),
         ("project create again --id prj_search", "There is a project prj_search already; "),
         ("usage --project prj_search --since 2020-01-01", "That is too long a time: "),
+        (
+            "usage --project prj_search --since 2026-11-02 --until 2026-11-01",
+            "--since 2026-11-02 is after --until 2026-11-01.",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(
@@ -225,12 +230,78 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
         ("project create x --id a}b", "not 8 to 64 letters"),
         ("key create --project prj_search --expires soon", "not like 12h, 30d or 8w"),
         ("usage --project prj_search --since yesterday", "not a day like 2026-11-30"),
+        ("usage --project prj_search --until 0001-01-05", "is before 1970-01-01"),
+        (
+            f"project create x --tokens-per-minute {2**53}",
+            "too large; the most is 9007199254740991",
+        ),
+        (f"project create x --tokens-per-minute {'9' * 5000}", "'... is too large"),
+        ("project create caf\udce9", "a name has to be UTF-8"),
+        ("project create two\x1blines", "a name has to be UTF-8"),
+        ("key create --project prj_search --name \u2060", "a name has to be UTF-8"),
     ],
 )
 def test_wrong_usage_is_explained(gwctl: Gwctl, arguments: str, complaint: str) -> None:
     outcome = gwctl(*arguments.split())
     assert outcome.code == 2
     assert complaint in outcome.stderr
+    assert len(outcome.stderr) < 1000
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "two\u2028lines"])
+def test_a_name_can_be_seen_on_one_line(gwctl: Gwctl, name: str) -> None:
+    assert gwctl("project", "create", name).code == 2
+    assert gwctl("project", "list").stdout == "(none)\n"
+
+
+def test_a_whole_token_is_revoked_by_its_kid_and_never_repeated(gwctl: Gwctl) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    created = gwctl("key", "create", "--project", "prj_search", "-o", "json").json
+    damaged = gwctl("key", "revoke", created["token"][:-1])
+    assert damaged.code == 2
+    revoked = gwctl("key", "revoke", created["token"])
+    assert revoked.code == 0
+    assert "revoked" in revoked.stdout
+    secret = created["token"].split("_")[2]
+    for outcome in (damaged, revoked):
+        assert secret[:8] not in outcome.stdout + outcome.stderr
+
+
+def test_the_form_of_the_answer_may_be_said_first(gwctl: Gwctl) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    listed = gwctl("project", "list", "-o", "json").json
+    assert gwctl("-o", "json", "project", "list").json == listed
+    assert gwctl("project", "-o", "json", "list").json == listed
+    assert gwctl("-o", "json", "project", "list", "-o", "table").stdout.startswith("ID ")
+
+
+def test_it_tells_its_version(gwctl: Gwctl) -> None:
+    told = gwctl("--version")
+    assert (told.code, told.stdout) == (0, f"gwctl {importlib.metadata.version('llm-gateway')}\n")
+
+
+def test_limits_are_a_column_of_numbers_also_where_there_is_none(gwctl: Gwctl) -> None:
+    gwctl("project", "create", "a", "--id", "prj_search_a")
+    gwctl("project", "create", "b", "--id", "prj_search_b", "--tokens-per-minute", "5")
+    header, first, second = gwctl("project", "list").stdout.splitlines()
+    end = header.index("TOKENS_PER_MINUTE") + len("TOKENS_PER_MINUTE")
+    assert (first[end - 2 : end], second[end - 2 : end]) == (" -", " 5")
+
+
+def test_a_pepper_that_is_not_the_one_of_the_keys_makes_no_key(
+    gwctl: Gwctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    create = ("key", "create", "--project", "prj_search")
+    assert gwctl(*create).code == 0
+    monkeypatch.setenv("GATEWAY_KEY_PEPPERS", f"1:{'cd' * 32}")
+    refused = gwctl(*create)
+    assert (refused.code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("gwctl: GATEWAY_KEY_PEPPERS has another pepper 1 than ")
+    # Rotated: a new version has a pepper of its own.
+    monkeypatch.setenv("GATEWAY_KEY_PEPPERS", f"1:{'ab' * 32},2:{'cd' * 32}")
+    assert gwctl(*create).code == 0
+    assert len(gwctl("key", "list", "-o", "json").json) == 2
 
 
 @pytest.mark.parametrize(
@@ -255,8 +326,35 @@ def test_a_redis_that_is_away_is_said_to_be_away(
     outcome = gwctl("project", "list")
     assert outcome.code == 1
     assert outcome.stderr.startswith("gwctl: Redis is not available (ConnectionError: ")
-    monkeypatch.setenv("REDIS_URL", "127.0.0.1")
-    assert gwctl("project", "list").stderr.startswith("gwctl: REDIS_URL is wrong: ")
+    assert outcome.stderr.endswith(
+        "). REDIS_URL says where it is; for that of `make run`: . .run/env\n"
+    )
+    assert ".)" not in outcome.stderr
+    assert "hunter2" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1",
+        "redis://:12/hunter2@127.0.0.1:6379/0",
+        "redis://:12#hunter2@127.0.0.1:6379/0",
+        "redis://:hunter2/12@127.0.0.1:6379/0",
+        "redis://:hunter2?12@127.0.0.1:6379/0",
+        "redis://:hunter2@127.0.0.1:port/0",
+        "redis://:hunter2@127.0.0.1:6379/0?hunter2=1",
+        "redis://:hunter2@127.0.0.1:6379/0?db=hunter2",
+        f"redis://:hunter2@{'h' * 64}/0",
+    ],
+)
+def test_a_wrong_redis_url_is_explained_and_not_quoted(
+    gwctl: Gwctl, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    outcome = gwctl("project", "list")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert outcome.stderr.startswith("gwctl: REDIS_URL is wrong: it should look like redis://")
+    assert len(outcome.stderr.splitlines()) == 1
     assert "hunter2" not in outcome.stderr
 
 
@@ -265,6 +363,14 @@ def test_a_redis_that_is_away_is_said_to_be_away(
     [
         ("", ["project create", "project disable", "key create", "key revoke", "usage", "ledger"]),
         ("project set", ["project set"]),
+        ("project create", ["project create"]),
+        ("project list", ["project list"]),
+        ("project disable", ["project disable"]),
+        ("project enable", ["project enable"]),
+        ("key create", ["key create"]),
+        ("key list", ["key list"]),
+        ("key revoke", ["key revoke"]),
+        ("usage", ["usage"]),
         ("ledger", ["ledger"]),
     ],
 )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.stack.process import StartError
+
 PROJECT_ID = "prj_demo_project"
 
 
@@ -21,14 +23,16 @@ class Tenant:
 
 
 def gwctl(redis_url: str, peppers: str, *arguments: str) -> Any:
-    """Run `gwctl`, as an operator would; its JSON. Raises subprocess.CalledProcessError."""
+    """Run `gwctl`, as an operator would; its JSON. Raises StartError with what it says."""
     done = subprocess.run(
         [str(Path(sys.executable).with_name("gwctl")), *arguments, "-o", "json"],
         env={**os.environ, "REDIS_URL": redis_url, "GATEWAY_KEY_PEPPERS": peppers},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode != 0:
+        raise StartError(f"gwctl {' '.join(arguments[:2])} failed: {done.stderr.strip()}")
     return json.loads(done.stdout)
 
 

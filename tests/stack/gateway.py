@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.stack.process import Process, StartError
+from tests.stack.process import OnStart, Process
 
 
 def start_gateway(
@@ -21,6 +21,7 @@ def start_gateway(
     peppers: str,
     env: Mapping[str, str] | None = None,
     wait: bool = True,
+    on_start: OnStart | None = None,
 ) -> Process:
     """Start the gateway on the loopback interface; unless *wait* is false, wait until it is ready.
 
@@ -41,11 +42,12 @@ def start_gateway(
             "REDIS_URL": redis_url,
             **(env or {}),
         },
+        on_start=on_start,
     )
     if wait:
         try:
             process.wait_until(lambda: is_ready(ops_port), timeout_s=60)
-        except StartError:
+        except BaseException:
             process.stop()
             raise
     return process

@@ -1,13 +1,16 @@
-"""The processes of a run, by pid, so that `make stop` can end one left behind."""
+"""The processes of a run, by pid, so that `make stop` can end one left behind; one run at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 GRACE_S = 30
+RUNNER = "runner"
 
 
 class PidFile:
@@ -40,31 +43,41 @@ class PidFile:
         return bool(self.running())
 
 
-def stop_leftovers(pids: PidFile) -> int:
+def hold_lock(directory: Path, until: ExitStack) -> bool:
+    """Be the only run in *directory* for as long as *until*. False: there is another one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = until.enter_context((directory / "lock").open("w"))
+    try:
+        # Children do not inherit it: it ends with us, however we end.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def stop_leftovers(directory: Path) -> int:
     """End what runs: the runner first, which ends its children; then what it left."""
-    if not pids.anything_runs():
-        pids.remove()
-        print("Nothing is running.")
-        return 0
+    pids = PidFile(directory / "pids")
+    found_any = pids.anything_runs()
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid, name in pids.running():
-            print(f"Stopping {name} ({pid})")
-            _send(pid, number)
-            if name == "runner":
-                _wait_until_ended(pids, only=pid)
-        _wait_until_ended(pids)
-        if not pids.anything_runs():
-            break
+        for only_runner in (True, False):
+            # Read again after the runner has ended: its children have ended with it.
+            for pid, name in pids.running():
+                if only_runner == (name == RUNNER):
+                    print(f"Stopping {name} ({pid})")
+                    _send(pid, number)
+            _wait_until_ended(pids, only_runner=only_runner)
     pids.remove()
-    print("Stopped.")
+    # A run that was killed could not: addresses of nothing, and a key.
+    (directory / "env").unlink(missing_ok=True)
+    print("Stopped." if found_any else "Nothing is running.")
     return 0
 
 
-def _wait_until_ended(pids: PidFile, only: int | None = None) -> None:
+def _wait_until_ended(pids: PidFile, *, only_runner: bool) -> None:
     give_up_at = time.monotonic() + GRACE_S
     while time.monotonic() < give_up_at:
-        left = [pid for pid, _ in pids.running() if only in (None, pid)]
-        if not left:
+        if not [name for _, name in pids.running() if name == RUNNER or not only_runner]:
             return
         time.sleep(0.1)
 

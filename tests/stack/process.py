@@ -14,7 +14,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
+
+from tests.stack.interruption import INTERRUPTION
+
+# Called with a child the moment it runs, before it is ready: whoever is to end it hears of it.
+OnStart: TypeAlias = "Callable[[Process], None]"
 
 
 class StartError(Exception):
@@ -46,11 +51,12 @@ class Process:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        on_start: OnStart | None = None,
     ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
+        with log.open("wb") as output, INTERRUPTION.deferred():
             self._popen = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
@@ -62,6 +68,8 @@ class Process:
                 # decides in which order its children end.
                 start_new_session=True,
             )
+            if on_start is not None:
+                on_start(self)
 
     @property
     def pid(self) -> int:
@@ -87,6 +95,8 @@ class Process:
 
     def log_tail(self, lines: int = 20) -> str:
         text = self.log.read_text(errors="replace").splitlines()
+        # Triton ends by drawing its settings as a table, which says nothing of why it ends.
+        text = [line for line in text if not line.startswith(("|", "+"))]
         return "\n".join([f"The end of {self.log}:", *(f"  {line}" for line in text[-lines:])])
 
     def send(self, signal_number: int) -> None:

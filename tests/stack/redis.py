@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.stack.process import Process, StartError, accepts_connections
+from tests.stack.process import OnStart, Process, StartError, accepts_connections
 
 
-def start_redis(port: int, directory: Path, *, durable: bool = False) -> Process:
+def start_redis(
+    port: int, directory: Path, *, durable: bool = False, on_start: OnStart | None = None
+) -> Process:
     """Start Redis on the loopback interface and wait until it answers.
 
     *durable*: keep an append-only file, as a deployment would.
@@ -30,10 +32,11 @@ def start_redis(port: int, directory: Path, *, durable: bool = False) -> Process
             *("--maxmemory-policy", "noeviction"),
         ],
         log=directory / "redis.log",
+        on_start=on_start,
     )
     try:
         process.wait_until(lambda: accepts_connections(port), timeout_s=20)
-    except StartError:
+    except BaseException:
         process.stop()
         raise
     return process

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.stack.process import Process, StartError
+from tests.stack.process import OnStart, Process, StartError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MODEL = "gpt-oss-120b"
@@ -32,18 +32,25 @@ class _Installation:
 
     bin: Path  # of the environment
     triton: Path
-    libraries: Path
+    library_path: str
     python_version: str  # "3.11"
 
 
 class _Triton(Process):
     """Triton, its stub, and their shared memory: all of it ends with stop()."""
 
-    def __init__(self, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str],
+        on_start: OnStart | None,
+    ) -> None:
         # Names of shared memory are the whole machine's: each Triton has its own.
         self._region_prefix = f"gw_{uuid.uuid4().hex[:12]}_"
         config = f"--backend-config=python,shm-region-prefix-name={self._region_prefix}"
-        super().__init__("Triton", [*command, config], log=log, env=env)
+        super().__init__("Triton", [*command, config], log=log, env=env, on_start=on_start)
 
     def stop(self, *, timeout_s: float = 20) -> int:
         exit_code = super().stop(timeout_s=timeout_s)
@@ -63,6 +70,7 @@ def start_triton(
     *,
     worker_python: Path = _ROOT / ".venv-worker" / "bin" / "python",
     env: Mapping[str, str] | None = None,
+    on_start: OnStart | None = None,
 ) -> Process:
     """Start Triton and wait until the model is ready.
 
@@ -70,32 +78,34 @@ def start_triton(
         directory: for its files and its log; made if it is not there.
         worker_python: of the environment that holds nvidia-pytriton and our `workers`.
         env: settings of the worker, WORKER_*.
+        on_start: called when it has been started, before it is ready.
 
     Raises:
         StartError: something is not installed, or the model does not come up.
     """
-    found = _find_triton(worker_python)
+    found = _find_triton(worker_python, directory)
     directory.mkdir(parents=True, exist_ok=True)
     process = _Triton(
         [found.triton / "bin" / "tritonserver", *_flags(ports, _backends(found, directory))],
         log=directory / "triton.log",
         env={
-            "LD_LIBRARY_PATH": str(found.libraries),
+            "LD_LIBRARY_PATH": found.library_path,
             # The stub ignores PYTHONPATH: it belongs to the environment whose
             # bin is first on PATH, and so finds `workers` there.
             "PATH": f"{found.bin}{os.pathsep}{os.environ['PATH']}",
             **(env or {}),
         },
+        on_start=on_start,
     )
     try:
         process.wait_until(lambda: _model_ready(ports.http), timeout_s=30)
-    except StartError:
+    except BaseException:
         process.kill()
         raise
     return process
 
 
-def _find_triton(worker_python: Path) -> _Installation:
+def _find_triton(worker_python: Path, directory: Path) -> _Installation:
     """Raises StartError, saying what to install."""
     if not worker_python.exists():
         raise StartError(f"there is no {worker_python}: run `make setup`")
@@ -118,18 +128,37 @@ def _find_triton(worker_python: Path) -> _Installation:
     stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.exists():
         raise StartError(f"nvidia-pytriton has no stub for Python {version}; use 3.9 to 3.13")
-    libraries = Path(packages) / "nvidia_pytriton.libs"
-    _check_libraries(stub, libraries, version)
-    return _Installation(worker_python.parent, triton, libraries, version)
+    libpython = _link_libpython(worker_python, directory / "lib")
+    library_path = f"{Path(packages) / 'nvidia_pytriton.libs'}{os.pathsep}{libpython}"
+    _check_libraries(stub, library_path, version)
+    return _Installation(worker_python.parent, triton, library_path, version)
 
 
-def _check_libraries(stub: Path, libraries: Path, version: str) -> None:
+def _link_libpython(worker_python: Path, directory: Path) -> Path:
+    """A directory with the library that interpreter brings itself; empty if it is the system's.
+
+    Not the one it is in: conda's holds a libstdc++ and more, which Triton would then take.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    answer = subprocess.run(
+        [worker_python, "-I", _ROOT / "tests" / "stack" / "libpython.py", "--own"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    if own := answer.stdout.strip():
+        (directory / Path(own).name).symlink_to(own)
+    return directory
+
+
+def _check_libraries(stub: Path, library_path: str, version: str) -> None:
     ldd = subprocess.run(
         ["ldd", stub],
         check=True,
         capture_output=True,
         text=True,
-        env={**os.environ, "LD_LIBRARY_PATH": str(libraries)},
+        env={**os.environ, "LD_LIBRARY_PATH": library_path},
     )
     missing = [line.split()[0] for line in ldd.stdout.splitlines() if "not found" in line]
     if missing:
@@ -142,7 +171,9 @@ def _check_libraries(stub: Path, libraries: Path, version: str) -> None:
 def _backends(found: _Installation, directory: Path) -> Path:
     """A copy of the python backend: Triton makes its stub executable, where it may write."""
     backends = directory / "backends"
-    shutil.copytree(found.triton / "backends" / "python", backends / "python", dirs_exist_ok=True)
+    # A stub that is left of an earlier run can be unlinked, not written to (Text file busy).
+    shutil.rmtree(backends, ignore_errors=True)
+    shutil.copytree(found.triton / "backends" / "python", backends / "python")
     stub = "triton_python_backend_stub"
     shutil.copy(
         found.triton / "python_backend_stubs" / found.python_version / stub,

@@ -32,7 +32,7 @@ def documented() -> set[str]:
 
 
 def test_every_key_is_documented_and_every_documented_key_exists() -> None:
-    assert documented() == {pattern(name) for name in BUILDERS} | {keys.PROJECTS}
+    assert documented() == {pattern(name) for name in BUILDERS} | {keys.PROJECTS, keys.PEPPERS}
 
 
 @pytest.mark.parametrize("project_id", ["prj_a}:cfg", "a:b:c:d:e", "short", "", "prj_test\n"])
