@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from gateway.app import running_gateway
+from gateway.asgi.http_protocol import http_protocol
 from gateway.config import Settings
 from gateway.telemetry.logs import configure_logs
 from wire.vocabulary import VocabularyError
@@ -123,6 +124,8 @@ def _server(app: ASGIApp, settings: Settings, *, tls: bool) -> Server:
     return Server(
         uvicorn.Config(
             app,
+            http=http_protocol(header_timeout_s=settings.header_timeout_s),
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from gateway.asgi.authentication import Authenticator
-from gateway.asgi.body import BodyLimits
+from gateway.asgi.body import BodyBudget, BodyLimits
 from gateway.asgi.chat_api import ChatApi
 from gateway.asgi.generation_endpoint import Api, GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
@@ -139,7 +139,11 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     )
     served = ServedModel(settings.model, settings.model_aliases, settings.max_output_tokens)
     rate_limits = RateLimitHeaders(ledger)
-    body_limits = BodyLimits(settings.max_body_bytes, settings.body_timeout_s)
+    body_limits = BodyLimits(
+        settings.max_body_bytes,
+        settings.body_timeout_s,
+        BodyBudget(settings.max_buffered_bytes),
+    )
     in_flight = RequestsInFlight()
 
     def endpoint(api: Api) -> GenerationEndpoint:

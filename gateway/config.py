@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     # Limits of one request.
     max_body_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     body_timeout_s: Seconds = 30.0
+    header_timeout_s: Seconds = 30.0
+    # Of all bodies that are arriving; a project has a quarter of it.
+    max_buffered_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
     first_token_timeout_s: Seconds = 60.0
     # A worker sends a heartbeat every 5 s; longer silence means it is dead.
     idle_timeout_s: Seconds = 15.0
@@ -111,6 +114,15 @@ class Settings(BaseSettings):
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError(
                 "GATEWAY_TLS_CERTIFICATE_FILE and GATEWAY_TLS_KEY_FILE: set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_body_fits(self) -> Settings:
+        if self.max_buffered_bytes < 4 * self.max_body_bytes:
+            raise ValueError(
+                "GATEWAY_MAX_BUFFERED_BYTES must be four times GATEWAY_MAX_BODY_BYTES or more:"
+                " a project has a quarter of it"
             )
         return self
 

@@ -64,4 +64,8 @@ def telemetry_of(scope: Scope) -> RequestTelemetry:
 def _request_id(scope: Scope) -> str:
     """The client's own id if it sends a harmless one, so that both sides can find it."""
     sent = Headers(scope=scope).get("x-request-id", "")
-    return sent if _REQUEST_ID.fullmatch(sent) else f"req_{uuid.uuid4().hex}"
+    return sent if _REQUEST_ID.fullmatch(sent) else new_request_id()
+
+
+def new_request_id() -> str:
+    return f"req_{uuid.uuid4().hex}"

@@ -92,7 +92,7 @@ class GenerationEndpoint:
 
         # 1 accept
         try:
-            body = await read_json_body(http, self._body_limits)
+            body = await read_json_body(http, caller.project_id, self._body_limits)
         except ClientDisconnect:
             return
 

@@ -39,7 +39,8 @@ class InputTokensEndpoint:
         telemetry.route = "input_tokens"
         caller = await self._authenticator.caller_of(http)
         telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
-        body = parse_json_object(await read_json_body(http, self._body_limits))
+        sent = await read_json_body(http, caller.project_id, self._body_limits)
+        body = parse_json_object(sent)
         # Optional here: there is but one model.
         request = validated(CreateResponse, {"model": self._model.name, **body})
         self._model.check(request)

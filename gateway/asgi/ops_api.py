@@ -32,7 +32,11 @@ def ops_api(registry: CollectorRegistry, why_not_ready: ReadinessCheck) -> ASGIA
         return PlainTextResponse(f"not ready: {reason}\n", status_code=503)
 
     async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        except (TypeError, ValueError):
+            # It understands some of what Prometheus may ask for, and fails at the rest.
+            encode, content_type = choose_encoder("")
         return Response(encode(registry), headers={"content-type": content_type})
 
     return Starlette(

@@ -44,6 +44,13 @@ class ErrorKind:
 
 ERROR_TABLE = (
     ErrorKind(
+        Occasion.ROUTING,
+        ("invalid_http",),
+        "what was sent is not HTTP",
+        "no",
+        errors.invalid_http(),
+    ),
+    ErrorKind(
         Occasion.BODY,
         ("invalid_json", "invalid_unicode"),
         "the body is not JSON, or holds half a character",
@@ -185,9 +192,10 @@ ERROR_TABLE = (
     ErrorKind(
         Occasion.BODY,
         ("request_timeout",),
-        "the body did not arrive in time",
+        "the request did not arrive in time: its head in `GATEWAY_HEADER_TIMEOUT_S`, its body in"
+        " `GATEWAY_BODY_TIMEOUT_S`",
         "yes",
-        errors.body_timeout(),
+        errors.request_timeout(),
     ),
     ErrorKind(
         Occasion.BODY,
@@ -224,6 +232,21 @@ ERROR_TABLE = (
         "all workers have too much to do",
         "after Retry-After",
         errors.overloaded(),
+    ),
+    ErrorKind(
+        Occasion.BODY,
+        ("gateway_overloaded",),
+        "more than `GATEWAY_MAX_BUFFERED_BYTES` of bodies are arriving, or a quarter of it for one"
+        " project",
+        "after Retry-After",
+        errors.too_many_bodies(),
+    ),
+    ErrorKind(
+        Occasion.ROUTING,
+        ("request_headers_too_large",),
+        "the head of the request is larger than 64 kB",
+        "no",
+        errors.headers_too_large(64 * 1024),
     ),
     ErrorKind(
         Occasion.GENERATION, ("model_error",), "the engine failed", "yes", errors.engine_failed()

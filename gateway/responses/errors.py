@@ -126,12 +126,12 @@ def method_not_allowed(allowed: str) -> ApiError:
     )
 
 
-def body_timeout() -> ApiError:
+def request_timeout() -> ApiError:
     return ApiError(
         408,
         "invalid_request_error",
         "request_timeout",
-        "The body of the request did not arrive in time. Send it again.",
+        "The request did not arrive in time. Send it again.",
     )
 
 
@@ -146,6 +146,35 @@ def body_too_large(limit_bytes: int) -> ApiError:
 
 def unsupported_media_type(message: str) -> ApiError:
     return ApiError(415, "invalid_request_error", "unsupported_media_type", message)
+
+
+def headers_too_large(limit_bytes: int) -> ApiError:
+    return ApiError(
+        431,
+        "invalid_request_error",
+        "request_headers_too_large",
+        f"The headers of the request are larger than {limit_bytes} bytes. Send fewer or less.",
+    )
+
+
+def invalid_http() -> ApiError:
+    return ApiError(
+        400,
+        "invalid_request_error",
+        "invalid_http",
+        "This is not a valid HTTP/1.1 request.",
+    )
+
+
+def too_many_bodies(retry_after_s: int = 1) -> ApiError:
+    # 429 for the reason of `overloaded`: each repetition brings a large body again.
+    return ApiError(
+        429,
+        "rate_limit_error",
+        "gateway_overloaded",
+        f"Too many large requests are arriving at once. Please try again in {retry_after_s}s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
 
 
 def internal_error() -> ApiError:

@@ -128,7 +128,7 @@ class RequestTelemetry:
                 return "incomplete" if self._outcome == "incomplete" else "ok"
             case "rate_limit_exceeded":
                 return "limited"
-            case "engine_overloaded":
+            case "engine_overloaded" | "gateway_overloaded":
                 return "overloaded"
             case "store_unavailable":
                 return "store"

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.asgi.body import BodyLimits, read_json_body
+from gateway.asgi.body import BodyBudget, BodyLimits, read_json_body
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.replies import StreamReply
@@ -27,8 +27,18 @@ async def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:
 
     scope = {"type": "http", "method": "POST", "headers": []}
     with pytest.raises(ApiError) as told:
-        await read_json_body(Request(scope, receive), BodyLimits(max_bytes=10, timeout_s=0.01))
+        await read_json_body(Request(scope, receive), "p", BodyLimits(10, 0.01, BodyBudget(10)))
     assert (told.value.status, told.value.code) == (408, "request_timeout")
+
+
+def test_a_project_has_a_quarter_of_the_budget_for_bodies_and_all_have_the_whole() -> None:
+    budget = BodyBudget(100)
+    assert budget.take("greedy", 25)
+    assert not budget.take("greedy", 1)
+    assert all(budget.take(project_id, 25) for project_id in "abc")
+    assert not budget.take("late", 1)
+    budget.give_back("a", 5)
+    assert budget.take("late", 5)
 
 
 async def test_a_silent_stream_is_kept_open_with_comments_until_it_ends() -> None:
