@@ -61,8 +61,8 @@ def send(
             *(400, "invalid_request_error", "context_length_exceeded", "input"),
         ),
         (
-            {"json": {**BODY, "text": {"format": {"type": "json_object"}}}},
-            *(400, "invalid_request_error", "unsupported_value", "text.format.type"),
+            {"json": {**BODY, "truncation": "auto"}},
+            *(400, "invalid_request_error", "unsupported_value", "truncation"),
         ),
         (
             {"json": {**BODY, "model": "gpt-5"}},
