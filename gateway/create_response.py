@@ -36,6 +36,7 @@ from gateway.generation import (
     UpstreamError,
 )
 from gateway.harmony.conversation import Conversation
+from gateway.harmony.encoding import TooManyTokens
 from gateway.harmony.parser import HarmonyParser
 from gateway.quota.estimate import output_tokens_to_reserve
 from gateway.quota.reservation import Refused, Reservation, Stale
@@ -91,7 +92,15 @@ class ModelSettings:
 
 
 class Tokenizer(Protocol):
-    async def render(self, conversation: Conversation) -> Sequence[int]: ...
+    async def render(
+        self,
+        conversation: Callable[[], Conversation],
+        *,
+        project_id: str,
+        body_bytes: int,
+        max_tokens: int,
+    ) -> Sequence[int]:
+        """Raises what *conversation* raises, and TooManyTokens."""
 
     @property
     def token_bytes(self) -> Callable[[int], bytes]: ...
@@ -176,6 +185,7 @@ async def create_response(
     observer: Observer,
     stations: Stations,
     *,
+    body_bytes: int,
     object_name: ObjectName = "chat.completion",
 ) -> None:
     """Answer *request* through *reply*; charge what was generated, however it ends.
@@ -191,10 +201,12 @@ async def create_response(
     constraint = await _constraint(request, caller.project_id, stations.schemas)
 
     # 4 render: the exact size of the input is known before a GPU sees it.
-    prompt = await render_prompt(request, caller, stations)
+    prompt = await render_prompt(
+        request, caller, stations, body_bytes=body_bytes, max_tokens=model.context_tokens
+    )
     room = model.context_tokens - len(prompt)
     if room < 1:
-        raise errors.context_length_exceeded(len(prompt), model.context_tokens)
+        raise errors.context_length_exceeded(str(len(prompt)), model.context_tokens)
     max_output_tokens = min(request.max_output_tokens or model.default_max_output_tokens, room)
     observer.rendered(len(prompt))
 
@@ -265,16 +277,35 @@ async def create_response(
 
 
 async def render_prompt(
-    request: CreateResponse, caller: Caller, stations: Stations
+    request: CreateResponse,
+    caller: Caller,
+    stations: Stations,
+    *,
+    body_bytes: int,
+    max_tokens: int,
 ) -> Sequence[int]:
-    """The prompt of *request*: token ids. Raises ApiError for what cannot be rendered."""
+    """The prompt of *request*: token ids. Raises ApiError for what cannot be rendered.
+
+    *body_bytes*: how long the request was. Beyond *max_tokens* nobody counts to the end.
+    """
     model = stations.model
-    conversation = to_conversation(
+    conversation = partial(
+        to_conversation,
         request,
         model.current_date or datetime.now(UTC).strftime("%Y-%m-%d"),
         partial(stations.seal.open, project_id=caller.project_id, model=model.name),
     )
-    return await stations.tokenizer.render(conversation)
+    try:
+        return await stations.tokenizer.render(
+            conversation,
+            project_id=caller.project_id,
+            body_bytes=body_bytes,
+            max_tokens=max_tokens,
+        )
+    except TooManyTokens as exc:
+        raise errors.context_length_exceeded(
+            f"more than {max_tokens}", model.context_tokens
+        ) from exc
 
 
 def _sealer(

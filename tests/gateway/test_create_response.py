@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from gateway.beside_the_loop import BesideTheLoop
 from gateway.create_response import Caller, ModelSettings, Stations, create_response
 from gateway.generation import (
     Chunk,
@@ -134,12 +135,13 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
         Stations(
             model=ModelSettings("gpt-oss-120b", 1000, 500, 60, "2026-11-22"),
             schemas=stage,
-            tokenizer=PromptTokenizer(encoding),
+            tokenizer=PromptTokenizer(encoding, BesideTheLoop()),
             ledger=stage,
             settler=stage,
             engine=stage,
             seal=Seal({1: bytes(32)}),
         ),
+        body_bytes=100,
     )
 
 
