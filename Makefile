@@ -34,6 +34,10 @@ stop: ## End what a `make run` has left behind
 test: setup clients ## Run all tests, against real Redis and real Triton
 	.venv/bin/python -m pytest $(TEST)
 
+.PHONY: test-hostile
+test-hostile: .venv/installed ## Play 100,000 hostile conversations (some minutes)
+	HOSTILE_EXAMPLES=$${HOSTILE_EXAMPLES:-100000} .venv/bin/python -m pytest --timeout 3600 --durations 1 tests/gateway/responses/test_hostile.py
+
 .PHONY: lint
 lint: .venv/installed ## Check style, types and the import rules
 	.venv/bin/ruff format --check .
@@ -50,6 +54,10 @@ format: .venv/installed ## Rewrite the code in the house format
 .PHONY: bench-micro
 bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
 	.venv/bin/python -m bench.micro
+
+.PHONY: bench-lag
+bench-lag: setup ## How long the worst requests stop the event loop
+	.venv/bin/python -m bench.lag
 
 .PHONY: proto
 proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never edited)

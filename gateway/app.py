@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from gateway.asgi.authentication import Authenticator
-from gateway.asgi.body import BodyBudget, BodyLimits
+from gateway.asgi.body import Bodies, BodyBudget, BodyLimits
 from gateway.asgi.chat_api import ChatApi
 from gateway.asgi.generation_endpoint import Api, GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
@@ -29,13 +29,15 @@ from gateway.asgi.readiness import Readiness
 from gateway.asgi.responses_api import ResponsesApi
 from gateway.asgi.served_model import ServedModel
 from gateway.asgi.tenant_api import tenant_api
+from gateway.beside_the_loop import BesideTheLoop
 from gateway.config import Settings
-from gateway.create_response import SETTLE_DEADLINE_S, ModelSettings, Stations
+from gateway.create_response import SETTLE_DEADLINE_S
 from gateway.harmony.encoding import Encoding
 from gateway.iam.secret_hash import Peppers
 from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
 from gateway.schema_compiler import SchemaCompiler
+from gateway.stations import ModelSettings, Stations
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.ledger import RedisLedger
@@ -122,6 +124,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         pool, timeouts, model_name=settings.model, observer=UpstreamTelemetry(metrics)
     )
     schemas = SchemaCompiler()
+    beside_the_loop = BesideTheLoop()
     stations = Stations(
         model=ModelSettings(
             name=settings.model,
@@ -131,7 +134,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             current_date=settings.current_date.isoformat() if settings.current_date else None,
         ),
         schemas=schemas,
-        tokenizer=PromptTokenizer(Encoding(load_ranks())),
+        tokenizer=PromptTokenizer(Encoding(load_ranks()), beside_the_loop),
         ledger=reserver,
         settler=settler,
         engine=engine,
@@ -144,17 +147,23 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         settings.body_timeout_s,
         BodyBudget(settings.max_buffered_bytes),
     )
+    bodies = Bodies(body_limits, beside_the_loop)
     in_flight = RequestsInFlight()
 
     def endpoint(api: Api) -> GenerationEndpoint:
         return GenerationEndpoint(
-            api, authenticator, stations, served, body_limits, keep_alive_s=settings.keep_alive_s
+            api,
+            authenticator,
+            stations,
+            served,
+            bodies,
+            keep_alive_s=settings.keep_alive_s,
         )
 
     tenant = tenant_api(
         endpoint(ResponsesApi(Dialect(object_name=settings.api_object), model=settings.model)),
         endpoint(ChatApi()),
-        InputTokensEndpoint(authenticator, stations, served, body_limits, rate_limits),
+        InputTokensEndpoint(authenticator, stations, served, bodies, rate_limits),
         ModelsEndpoint(authenticator, served, rate_limits, created=int(time.time())),
         rate_limits,
         in_flight,

@@ -18,33 +18,29 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, Protocol, assert_never
+from typing import assert_never
 
 import anyio
 
 from gateway.generation import (
-    Chunk,
     FinishReason,
     Generation,
     OutputConstraint,
     Sampling,
     UpstreamError,
 )
-from gateway.harmony.conversation import Conversation
+from gateway.harmony.encoding import TooManyTokens
 from gateway.harmony.parser import HarmonyParser
 from gateway.quota.estimate import output_tokens_to_reserve
 from gateway.quota.reservation import Refused, Reservation, Stale
-from gateway.quota.usage import Usage
 from gateway.responses import errors
-from gateway.responses.constraint import SentSchema, output_constraint, schemas_to_compile
+from gateway.responses.constraint import output_constraint, schemas_to_compile
 from gateway.responses.dialect import ObjectName
 from gateway.responses.errors import ApiError
-from gateway.responses.events import Event
 from gateway.responses.failures import quota_exceeded, upstream_error
 from gateway.responses.logprobs import TokenLogprobs
 from gateway.responses.output_mapping import OutputMapping
@@ -52,8 +48,18 @@ from gateway.responses.prompt import to_conversation
 from gateway.responses.request import CreateResponse
 from gateway.responses.response import ResponseObject
 from gateway.responses.schema_limits import check_schema_limits
-from gateway.responses.sealing import NONCE_BYTES, Seal
+from gateway.responses.sealing import NONCE_BYTES
 from gateway.responses.stream import ResponseStream, State
+from gateway.stations import (
+    Caller,
+    Engine,
+    Observer,
+    Outcome,
+    Reply,
+    Schemas,
+    Stations,
+    Tokenizer,
+)
 from wire.vocabulary import CALL, ENDOFTEXT, RETURN
 
 # Long enough for a Redis failover to be noticed, short enough for a pod to stop.
@@ -68,108 +74,6 @@ MAX_RELOADS = 2
 # <|endoftext|> is not among harmony's own stop tokens, but gpt-oss emits it.
 STOP_TOKEN_IDS = (RETURN, CALL, ENDOFTEXT)
 
-Outcome = Literal["completed", "incomplete", "failed", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, and for which project: the answer of station 2."""
-
-    kid: str
-    project_id: str
-    config_version: int  # of the project, when the caller was authenticated
-    # The same caller as it is now. Raises ApiError if it may no longer ask.
-    refreshed: Callable[[], Awaitable[Caller]]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """What this deployment serves, and how much of it."""
-
-    name: str
-    context_tokens: int
-    default_max_output_tokens: int
-    max_duration_s: float
-    current_date: str | None = None  # YYYY-MM-DD; None = today, UTC
-
-
-class Tokenizer(Protocol):
-    async def render(self, conversation: Conversation) -> Sequence[int]: ...
-
-    @property
-    def token_bytes(self) -> Callable[[int], bytes]: ...
-
-
-class Schemas(Protocol):
-    """Knows which JSON schemas an engine can enforce."""
-
-    async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
-        """Raises ApiError: 400 naming one that it cannot."""
-
-
-class Ledger(Protocol):
-    async def reserve(
-        self,
-        *,
-        lease_id: str,
-        project_id: str,
-        config_version: int,
-        kid: str,
-        input_tokens: int,
-        output_tokens: int,
-    ) -> Reservation | Refused | Stale: ...
-
-
-class Settler(Protocol):
-    """Charges a response exactly once, now or later; raises nothing."""
-
-    async def settle(
-        self, reservation: Reservation, usage: Usage, *, model: str, status: str
-    ) -> None: ...
-
-
-class Engine(Protocol):
-    def generate(
-        self, generation: Generation
-    ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]: ...
-
-
-class Reply(Protocol):
-    """Where the answer goes: a stream of events, or one JSON object."""
-
-    async def start(self, reservation: Reservation) -> None: ...
-
-    async def send(self, events: Sequence[Event]) -> None: ...
-
-    async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
-        """The response has failed; *events* are its last. May raise *error* instead."""
-
-
-class Observer(Protocol):
-    """Who watches one request pass its stations."""
-
-    def rendered(self, input_tokens: int) -> None: ...
-
-    def admitted(self) -> None: ...
-
-    def received(self, chunk: Chunk) -> None: ...
-
-    def ended(self, outcome: Outcome, usage: Usage, error: ApiError | None) -> None:
-        """*error* is what the client was told, when the outcome is "failed"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stations:
-    """What the stations work with; built once, in `app.py`."""
-
-    model: ModelSettings
-    schemas: Schemas
-    tokenizer: Tokenizer
-    ledger: Ledger
-    settler: Settler
-    engine: Engine
-    seal: Seal
-
 
 async def create_response(
     request: CreateResponse,
@@ -179,6 +83,7 @@ async def create_response(
     observer: Observer,
     stations: Stations,
     *,
+    body_bytes: int,
     object_name: ObjectName = "chat.completion",
 ) -> None:
     """Answer *request* through *reply*; charge what was generated, however it ends.
@@ -194,10 +99,12 @@ async def create_response(
     constraint = await _constraint(request, caller.project_id, stations.schemas)
 
     # 4 render: the exact size of the input is known before a GPU sees it.
-    prompt = await render_prompt(request, caller, stations)
+    prompt = await render_prompt(
+        request, caller, stations, body_bytes=body_bytes, max_tokens=model.context_tokens
+    )
     room = model.context_tokens - len(prompt)
     if room < 1:
-        raise errors.context_length_exceeded(len(prompt), model.context_tokens)
+        raise errors.context_length_exceeded(str(len(prompt)), model.context_tokens)
     max_output_tokens = min(request.max_output_tokens or model.default_max_output_tokens, room)
     observer.rendered(len(prompt))
 
@@ -272,16 +179,35 @@ async def create_response(
 
 
 async def render_prompt(
-    request: CreateResponse, caller: Caller, stations: Stations
+    request: CreateResponse,
+    caller: Caller,
+    stations: Stations,
+    *,
+    body_bytes: int,
+    max_tokens: int,
 ) -> Sequence[int]:
-    """The prompt of *request*: token ids. Raises ApiError for what cannot be rendered."""
+    """The prompt of *request*: token ids. Raises ApiError for what cannot be rendered.
+
+    *body_bytes*: how long the request was. Beyond *max_tokens* nobody counts to the end.
+    """
     model = stations.model
-    conversation = to_conversation(
+    conversation = partial(
+        to_conversation,
         request,
         model.current_date or datetime.now(UTC).strftime("%Y-%m-%d"),
         partial(stations.seal.open, project_id=caller.project_id, model=model.name),
     )
-    return await stations.tokenizer.render(conversation)
+    try:
+        return await stations.tokenizer.render(
+            conversation,
+            project_id=caller.project_id,
+            body_bytes=body_bytes,
+            max_tokens=max_tokens,
+        )
+    except TooManyTokens as exc:
+        raise errors.context_length_exceeded(
+            f"more than {max_tokens}", model.context_tokens
+        ) from exc
 
 
 def _sealer(

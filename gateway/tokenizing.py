@@ -1,84 +1,116 @@
 """Prompts to token ids, without stalling anybody.
 
 Encoding takes about 1 us a token, so a long prompt encoded on the event loop
-would stop every tenant's stream for as long. tiktoken releases the GIL while it
-encodes: long texts are encoded in a thread, and the tokens of recent long texts
-(the system prompt, the earlier turns of a conversation) are kept.
+would stop every tenant's stream for as long. Long prompts are made in a thread
+(`beside_the_loop.py`), given up as soon as they are too long, and the tokens of
+recent texts (the system prompt, the earlier turns of a conversation) are kept.
 """
 
 from __future__ import annotations
 
+import sys
+import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-import anyio
-import anyio.to_thread
-
+from gateway.beside_the_loop import BesideTheLoop
 from gateway.harmony.conversation import Conversation
 from gateway.harmony.encoding import Encoding
-from gateway.harmony.render import Piece, encode, render
+from gateway.harmony.render import encode, render
 
-# Encoded on the loop in about 2 ms; a thread costs 0.1 ms to reach.
-MAX_CHARS_ON_LOOP = 8_192
+# Made on the loop in about 2 ms; a thread costs 0.1 ms to reach.
+MAX_BYTES_ON_LOOP = 8_192
 # Shorter texts are encoded faster than they are looked up and kept.
 MIN_CHARS_KEPT = 512
-# Of 4 bytes each; with their texts some 16 MB.
-MAX_TOKENS_KEPT = 2_000_000
-# One tenant's longest prompts must not drive out everybody else's.
-MAX_TOKENS_KEPT_OF_ONE_TEXT = MAX_TOKENS_KEPT // 16
+# Of texts and tokens. Characters would not do: a megabyte of blanks and one
+# emoji are 4 MB in memory.
+MAX_BYTES_KEPT = 64 * 1024 * 1024
+# One tenant's longest texts must not drive out everybody else's.
+MAX_BYTES_KEPT_OF_ONE_TEXT = 256 * 1024
 
 
 class PromptTokenizer:
-    """Encodes rendered prompts; one for the whole process."""
+    """Makes prompts; one for the whole process."""
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: Encoding, beside_the_loop: BesideTheLoop) -> None:
         self.token_bytes = encoding.token_bytes
         self._encoding = encoding
-        self._threads = anyio.CapacityLimiter(2)
-        self._kept: OrderedDict[str, Sequence[int]] = OrderedDict()
-        self._tokens_kept = 0
+        self._beside_the_loop = beside_the_loop
+        self._kept = _KeptTexts()
 
-    async def render(self, conversation: Conversation) -> list[int]:
-        """The prompt of *conversation*: token ids, ending with <|start|>assistant."""
-        if conversation.tools or conversation.response_format is not None:
-            # Schemas are a tenant's own, and may be as long as a body can be. In
-            # a thread they share the interpreter instead of keeping it.
-            pieces = await anyio.to_thread.run_sync(render, conversation, limiter=self._threads)
-        else:
-            pieces = render(conversation)
-        return await self._encode(pieces)
+    async def render(
+        self,
+        conversation: Callable[[], Conversation],
+        *,
+        project_id: str,
+        body_bytes: int,
+        max_tokens: int,
+    ) -> list[int]:
+        """The prompt of what *conversation* returns: token ids, ending with <|start|>assistant.
 
-    async def _encode(self, pieces: Sequence[Piece]) -> list[int]:
-        texts = {piece for piece in pieces if isinstance(piece, str)}
-        encoded = {text: tokens for text in texts if (tokens := self._recall(text)) is not None}
-        missing = texts - encoded.keys()
-        if sum(map(len, missing)) <= MAX_CHARS_ON_LOOP:
-            encoded |= self._encode_all(missing)
-        else:
-            encoded |= await anyio.to_thread.run_sync(
-                self._encode_all, missing, limiter=self._threads
+        *body_bytes* is the length of what the client sent, and decides where this is done.
+        Raises what *conversation* raises, and TooManyTokens if it is clear early that there are
+        more than *max_tokens*; a few more may also be returned.
+        """
+
+        if body_bytes > MAX_BYTES_ON_LOOP:
+            return await self._beside_the_loop.run(
+                project_id, lambda: self._prompt(conversation(), max_tokens)
             )
-        for text in missing:
-            self._keep(text, encoded[text])
-        return encode(pieces, encoded.__getitem__)
+        small = conversation()
+        # Of a few references in a schema, a megabyte of types can be made.
+        if small.tools or small.response_format is not None:
+            return await self._beside_the_loop.run(
+                project_id, lambda: self._prompt(small, max_tokens)
+            )
+        return self._prompt(small, max_tokens)
 
-    def _encode_all(self, texts: Iterable[str]) -> dict[str, Sequence[int]]:
-        return {text: array("I", self._encoding.encode_text(text)) for text in texts}
+    def _prompt(self, conversation: Conversation, max_tokens: int) -> list[int]:
+        pieces = render(conversation)
+        encoded: dict[str, Sequence[int]] = {}
+        missing: list[str] = []
+        tokens_left = max_tokens
+        for text in {piece for piece in pieces if isinstance(piece, str)}:
+            tokens = self._kept.get(text)
+            if tokens is None:
+                tokens = array("I", self._encoding.encode_text(text, max_tokens=tokens_left))
+                missing.append(text)
+            encoded[text] = tokens
+            tokens_left = max(0, tokens_left - len(tokens))
+        prompt = encode(pieces, encoded.__getitem__)
+        if len(prompt) <= max_tokens:  # nobody sends again what was refused
+            for text in missing:
+                self._kept.keep(text, encoded[text])
+        return prompt
 
-    def _recall(self, text: str) -> Sequence[int] | None:
-        if len(text) < MIN_CHARS_KEPT or (tokens := self._kept.get(text)) is None:
+
+class _KeptTexts:
+    """The tokens of recent texts. Threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[Sequence[int], int]] = OrderedDict()  # with their size
+        self._bytes = 0
+
+    def get(self, text: str) -> Sequence[int] | None:
+        if len(text) < MIN_CHARS_KEPT:
             return None
-        self._kept.move_to_end(text)
-        return tokens
+        with self._lock:
+            if (kept := self._kept.get(text)) is None:
+                return None
+            self._kept.move_to_end(text)
+        return kept[0]
 
-    def _keep(self, text: str, tokens: Sequence[int]) -> None:
-        if len(text) < MIN_CHARS_KEPT or len(tokens) > MAX_TOKENS_KEPT_OF_ONE_TEXT:
+    def keep(self, text: str, tokens: Sequence[int]) -> None:
+        size = sys.getsizeof(text) + sys.getsizeof(tokens)
+        if len(text) < MIN_CHARS_KEPT or size > MAX_BYTES_KEPT_OF_ONE_TEXT:
             return
-        if text in self._kept:  # encoded twice at the same time
-            return
-        self._kept[text] = tokens
-        self._tokens_kept += len(tokens)
-        while self._tokens_kept > MAX_TOKENS_KEPT:
-            _, dropped = self._kept.popitem(last=False)
-            self._tokens_kept -= len(dropped)
+        with self._lock:
+            if text in self._kept:  # encoded twice at the same time
+                return
+            self._kept[text] = (tokens, size)
+            self._bytes += size
+            while self._bytes > MAX_BYTES_KEPT:
+                _, (_, dropped) = self._kept.popitem(last=False)
+                self._bytes -= dropped

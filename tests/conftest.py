@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -14,6 +15,12 @@ from tests.stack.redis import start_redis
 
 # How fast a busy machine is says nothing about the product.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "hostile",  # make test-hostile
+    parent=settings.get_profile("tests"),
+    max_examples=int(os.environ.get("HOSTILE_EXAMPLES", "300")),
+    database=None,
+)
 settings.load_profile("tests")
 
 

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from starlette.requests import Request
 
-from gateway.create_response import Caller
 from gateway.iam.policy import Forbidden, choose_project
 from gateway.responses import errors
+from gateway.stations import Caller
 from gateway.store.directory import Grant, Unauthenticated
 
 _log = logging.getLogger(__name__)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 import anyio
 from starlette.types import Receive
 
+Result = TypeVar("Result")
+
 
 async def while_connected(
     receive: Receive,
-    work: Callable[[], Awaitable[None]],
+    work: Callable[[], Awaitable[Result]],
     *beside: Callable[[], Coroutine[Any, Any, Never]],
-) -> None:
-    """Do *work*, and *beside* it what never ends by itself, until the client leaves.
+) -> Result | None:
+    """Do *work*, and *beside* it what never ends by itself; None if the client leaves before.
 
     The body of the request must have been read. Raises what *work* raises.
     """
     failure: Exception | None = None
+    result: Result | None = None
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -30,10 +33,11 @@ async def while_connected(
         for other in beside:
             tasks.start_soon(other)
         try:
-            await work()
+            result = await work()
         # Raised outside the group, which would wrap it.
         except Exception as exc:  # noqa: BLE001
             failure = exc
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
+    return result

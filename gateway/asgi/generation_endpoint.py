@@ -7,24 +7,25 @@ and how the answer is spelled, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Never, Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from gateway.asgi.authentication import Authenticator
-from gateway.asgi.body import BodyLimits, read_json_body
+from gateway.asgi.body import Bodies
 from gateway.asgi.boundary import telemetry_of
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.replies import Encoder, StreamReply, WholeReply
 from gateway.asgi.response_id import new_response_id
 from gateway.asgi.served_model import ServedModel
-from gateway.create_response import Caller, Stations, create_response
+from gateway.create_response import create_response
 from gateway.responses.dialect import ObjectName
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Json
-from gateway.responses.json_body import parse_json_object
 from gateway.responses.request import CreateResponse
+from gateway.stations import Caller, Stations
 
 
 class Asked(Protocol):
@@ -70,7 +71,7 @@ class GenerationEndpoint:
         authenticator: Authenticator,
         stations: Stations,
         model: ServedModel,
-        body_limits: BodyLimits,
+        bodies: Bodies,
         *,
         keep_alive_s: float,
     ) -> None:
@@ -78,7 +79,7 @@ class GenerationEndpoint:
         self._authenticator = authenticator
         self._stations = stations
         self._model = model
-        self._body_limits = body_limits
+        self._bodies = bodies
         self._keep_alive_s = keep_alive_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,21 +93,32 @@ class GenerationEndpoint:
 
         # 1 accept
         try:
-            body = await read_json_body(http, caller.project_id, self._body_limits)
+            body = await self._bodies.receive(http, caller.project_id)
         except ClientDisconnect:
             return
 
         # 3 validate
-        asked = self._api.read(http, parse_json_object(body))
+        asked = await while_connected(
+            receive,
+            lambda: self._bodies.read(body, caller.project_id, partial(self._api.read, http)),
+        )
+        if asked is None:
+            return
         telemetry.streamed = asked.request.stream
         try:
             self._model.check(asked.request)
-            await self._answer(asked, caller, scope, receive, send)
+            await self._answer(asked, len(body), caller, scope, receive, send)
         except ApiError as error:
             raise asked.told(error) from error.__cause__
 
     async def _answer(
-        self, asked: Asked, caller: Caller, scope: Scope, receive: Receive, send: Send
+        self,
+        asked: Asked,
+        body_bytes: int,
+        caller: Caller,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Stations 4 to 8."""
         telemetry = telemetry_of(scope)
@@ -120,6 +132,7 @@ class GenerationEndpoint:
                 reply,
                 telemetry,
                 self._stations,
+                body_bytes=body_bytes,
                 object_name=asked.object_name,
             )
             await reply.end()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from collections.abc import Mapping, Sequence
+
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway.asgi.answers import json_answer
 from gateway.asgi.authentication import Authenticator
-from gateway.asgi.body import BodyLimits, read_json_body
+from gateway.asgi.body import Bodies
 from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.disconnect import while_connected
 from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.served_model import ServedModel
-from gateway.create_response import Stations, render_prompt
-from gateway.responses.json_body import parse_json_object
+from gateway.create_response import render_prompt
 from gateway.responses.request import CreateResponse
 from gateway.responses.validation import validated
+from gateway.stations import Caller, Stations
+
+# Longer than any context, so that a client learns by how much to shorten its input.
+MAX_TOKENS_COUNTED = 1_000_000
 
 
 class InputTokensEndpoint:
@@ -25,13 +31,13 @@ class InputTokensEndpoint:
         authenticator: Authenticator,
         stations: Stations,
         model: ServedModel,
-        body_limits: BodyLimits,
+        bodies: Bodies,
         rate_limits: RateLimitHeaders,
     ) -> None:
         self._authenticator = authenticator
         self._stations = stations
         self._model = model
-        self._body_limits = body_limits
+        self._bodies = bodies
         self._rate_limits = rate_limits
 
     async def count(self, http: Request) -> Response:
@@ -39,13 +45,26 @@ class InputTokensEndpoint:
         telemetry.route = "input_tokens"
         caller = await self._authenticator.caller_of(http)
         telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
-        sent = await read_json_body(http, caller.project_id, self._body_limits)
-        body = parse_json_object(sent)
-        # Optional here: there is but one model.
-        request = validated(CreateResponse, {"model": self._model.name, **body})
-        self._model.check(request)
-        prompt = await render_prompt(request, caller, self._stations)
+        body = await self._bodies.receive(http, caller.project_id)
+        prompt = await while_connected(http.receive, lambda: self._prompt(body, caller))
+        if prompt is None:
+            raise ClientDisconnect
         return json_answer(
             {"object": "response.input_tokens", "input_tokens": len(prompt)},
             headers=await self._rate_limits.of(caller.project_id),
         )
+
+    async def _prompt(self, body: bytes, caller: Caller) -> Sequence[int]:
+        request = await self._bodies.read(body, caller.project_id, self._meaning)
+        self._model.check(request)
+        return await render_prompt(
+            request,
+            caller,
+            self._stations,
+            body_bytes=len(body),
+            max_tokens=MAX_TOKENS_COUNTED,
+        )
+
+    def _meaning(self, body: Mapping[str, object]) -> CreateResponse:
+        # Optional here: there is but one model.
+        return validated(CreateResponse, {"model": self._model.name, **body})

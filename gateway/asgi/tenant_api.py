@@ -6,7 +6,7 @@ import logging
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -28,6 +28,7 @@ from gateway.responses import errors
 from gateway.responses.errors import ApiError
 from gateway.store.errors import StoreUnavailable
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.request import CLIENT_CLOSED_REQUEST
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,9 @@ def tenant_api(
         telemetry_of(request.scope).error_code = "internal_error"
         return error_answer(errors.internal_error())
 
+    async def left(request: Request, error: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
+
     async def store_unavailable(request: Request, error: Exception) -> Response:
         telemetry = telemetry_of(request.scope)
         _log.warning("request %s refused, no store: %s", telemetry.request_id, error)
@@ -94,6 +98,7 @@ def tenant_api(
             ApiError: told,
             HTTPException: routing_error,
             StoreUnavailable: store_unavailable,
+            ClientDisconnect: left,
             # Starlette answers with this and raises the bug again, for the boundary to log.
             Exception: bug,
         },

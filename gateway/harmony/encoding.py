@@ -7,6 +7,7 @@ them and only the parser reads them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import tiktoken
@@ -22,9 +23,23 @@ _CONTROL_TOKEN_NAMES = {
 # character. One pasted table is enough, so long runs are cut.
 _BLANK_BLOCK = 100_000  # characters
 
+# Long texts are encoded in slices of some 2 ms, to see early that there are too many.
+_SLICE = 32_768  # characters
+# Before what this matches the pattern always ends a token's word: no word goes on
+# from a letter or digit to a sign (an apostrophe does), nor from a letter to a
+# digit. So slices have the ids of the whole text. ASCII and Han only: about rare
+# letters Python's Unicode and tiktoken's may disagree.
+_WORD_ENDS = re.compile(
+    r"(?<=[A-Za-z])[0-9]|(?<=[A-Za-z0-9\u4e00-\u9fff])[\x00-&(-/:-@\[-`{-\x7f\u3001\u3002\uff0c]"
+)
+
 
 class UnpairedSurrogate(ValueError):
     """Half of a UTF-16 pair, as JSON's `"\\ud800"` makes it: not text in any encoding."""
+
+
+class TooManyTokens(Exception):
+    """A text has more tokens than were allowed; how many, nobody has counted."""
 
 
 class Encoding:
@@ -42,21 +57,25 @@ class Encoding:
         )
         self._token_bytes = {token_id: token for token, token_id in mergeable_ranks.items()}
 
-    def encode_text(self, text: str) -> list[int]:
+    def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
         """The ids of *text*. Lets other threads run meanwhile: tiktoken releases the GIL.
 
         Raises:
             UnpairedSurrogate: *text* holds one.
+            TooManyTokens: there are more than *max_tokens*, and a long text still to encode.
+                So a short text is always encoded, and a few more ids may be returned.
         """
         # tiktoken would encode U+FFFD instead, which nobody sent.
         try:
             text.encode()
         except UnicodeEncodeError as exc:
             raise UnpairedSurrogate(f"an unpaired surrogate at character {exc.start}") from exc
-        first, *rest = _cut_long_blanks(text)
-        token_ids = self._tiktoken.encode_ordinary(first)
-        for part in rest:
-            token_ids += self._tiktoken.encode_ordinary(part)
+        token_ids: list[int] = []
+        for part in _cut_long_blanks(text):
+            for piece in _slices(part):
+                if max_tokens is not None and len(token_ids) > max_tokens:
+                    raise TooManyTokens
+                token_ids += self._tiktoken.encode_ordinary(piece)
         return token_ids
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -82,4 +101,15 @@ def _cut_long_blanks(text: str) -> Iterator[str]:
         if text[block:end].isspace():
             yield text[start:end]
             start = end
+    yield text[start:]
+
+
+def _slices(text: str) -> Iterator[str]:
+    """The parts of *text*, one at least, which have the ids of the whole."""
+    start = 0
+    # Window by window: a search through megabytes would keep the interpreter.
+    for window in range(_SLICE, len(text), _SLICE):
+        if cut := _WORD_ENDS.search(text, window, window + _SLICE):
+            yield text[start : cut.start()]
+            start = cut.start()
     yield text[start:]

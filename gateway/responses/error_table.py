@@ -138,7 +138,7 @@ ERROR_TABLE = (
         ("context_length_exceeded",),
         "the input leaves no room for an answer",
         "no",
-        errors.context_length_exceeded(140_000, 131_072),
+        errors.context_length_exceeded("140000", 131_072),
     ),
     ErrorKind(
         Occasion.ANY,
@@ -200,7 +200,7 @@ ERROR_TABLE = (
     ErrorKind(
         Occasion.BODY,
         ("request_too_large",),
-        "the body is larger than `GATEWAY_MAX_BODY_BYTES`",
+        "the body is larger than `GATEWAY_MAX_BODY_BYTES`, or holds more than 250,000 values",
         "no",
         errors.body_too_large(16 * 1024 * 1024),
     ),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+MAX_PARAM_CHARS = 200
+
 
 class ApiError(Exception):
     """One answer of the API's error table (docs/errors.md)."""
@@ -28,7 +30,8 @@ class ApiError(Exception):
         self.type = type
         self.code = code
         self.message = message
-        self.param = param
+        # A tenant's own keys may be in it, and those may be megabytes long.
+        self.param = None if param is None else shortened(param, MAX_PARAM_CHARS)
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, object]:
@@ -49,7 +52,7 @@ def invalid_request(message: str, *, code: str, param: str | None = None) -> Api
     return ApiError(400, "invalid_request_error", code, message, param=param)
 
 
-def context_length_exceeded(input_tokens: int, context_tokens: int) -> ApiError:
+def context_length_exceeded(input_tokens: str, context_tokens: int) -> ApiError:
     return invalid_request(
         f"This model's context holds {context_tokens} tokens, and your input takes {input_tokens}"
         " of them, which leaves no room for an answer. Shorten the input.",
@@ -111,7 +114,7 @@ def model_not_found(model: str, available: str) -> ApiError:
         404,
         "invalid_request_error",
         "model_not_found",
-        f"The model '{_shortened(model)}' does not exist. Use '{available}'.",
+        f"The model '{shortened(model)}' does not exist. Use '{available}'.",
         param="model",
     )
 
@@ -141,6 +144,15 @@ def body_too_large(limit_bytes: int) -> ApiError:
         "invalid_request_error",
         "request_too_large",
         f"The body of the request is larger than {limit_bytes} bytes. Send less input.",
+    )
+
+
+def too_many_values(limit: int) -> ApiError:
+    return ApiError(
+        413,
+        "invalid_request_error",
+        "request_too_large",
+        f"The body of the request holds more than {limit} values. Send less input.",
     )
 
 
@@ -236,5 +248,5 @@ def store_unavailable(retry_after_s: int = 1) -> ApiError:
     )
 
 
-def _shortened(text: str, limit: int = 80) -> str:
+def shortened(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else text[:limit] + "..."

@@ -13,7 +13,7 @@ from typing import Any, Never, TypeVar
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from gateway.responses.errors import ApiError, invalid_request
+from gateway.responses.errors import MAX_PARAM_CHARS, ApiError, invalid_request, shortened
 
 # Marks the tag of a union's branch in an error's location. Tags are ours, not
 # the client's: "input", "=items", 0, "=message", "role" is input[0].role.
@@ -82,7 +82,7 @@ def validated(model: type[Model], data: Mapping[str, object]) -> Model:
 
 def _api_error(error: ErrorDetails) -> ApiError:
     context = error.get("ctx", {})
-    param = _param(error["loc"])
+    param = shortened(_param(error["loc"]), MAX_PARAM_CHARS)
     kind = error["type"]
     if kind == "refused":
         if context["field"]:
@@ -96,7 +96,7 @@ def _api_error(error: ErrorDetails) -> ApiError:
         )
     if kind in _EXPECTED:
         return invalid_request(
-            f"Invalid type for '{param}': expected {_EXPECTED[kind]}, but got"
+            f"Invalid type for '{param}': expected {_expected(kind, error['loc'])}, but got"
             f" {_described(error['input'])} instead.",
             code="invalid_type",
             param=param,
@@ -157,6 +157,11 @@ _EXPECTED = {
     "string_type": "a string",
     "string_unicode": "a string",
 }
+
+
+def _expected(kind: str, location: tuple[int | str, ...]) -> str:
+    # The branch for strings gets what is neither string nor array.
+    return "a string or an array" if location[-1:] == ("=string",) else _EXPECTED[kind]
 
 
 def _described(value: object) -> str:

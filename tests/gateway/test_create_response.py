@@ -11,7 +11,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from gateway.create_response import Caller, ModelSettings, Stations, create_response
+from gateway.beside_the_loop import BesideTheLoop
+from gateway.create_response import create_response
 from gateway.generation import (
     Chunk,
     FinishReason,
@@ -29,6 +30,7 @@ from gateway.responses.events import Event, OutputItemDone, OutputTextDelta, Res
 from gateway.responses.request import CreateResponse
 from gateway.responses.sealing import Seal
 from gateway.responses.validation import validated
+from gateway.stations import Caller, ModelSettings, Stations
 from gateway.tokenizing import PromptTokenizer
 
 NO_LIMITS = RateLimitState(None, None)
@@ -134,12 +136,13 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
         Stations(
             model=ModelSettings("gpt-oss-120b", 1000, 500, 60, "2026-11-22"),
             schemas=stage,
-            tokenizer=PromptTokenizer(encoding),
+            tokenizer=PromptTokenizer(encoding, BesideTheLoop()),
             ledger=stage,
             settler=stage,
             engine=stage,
             seal=Seal({1: bytes(32)}),
         ),
+        body_bytes=100,
     )
 
 

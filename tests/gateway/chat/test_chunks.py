@@ -229,7 +229,7 @@ def test_a_failure_in_a_stream_is_an_error_in_the_words_of_the_chat(
     encoding: Encoding, ids: Callable[[str], list[int]]
 ) -> None:
     told = Told(encoding).hear(ids("<|channel|>final<|message|>The cap"))
-    error = errors.context_length_exceeded(9, 8)
+    error = errors.context_length_exceeded("9", 8)
     told.events += told.stream.fail(error)
 
     *_, text, last = told.chunks()

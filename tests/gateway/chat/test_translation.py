@@ -321,4 +321,4 @@ def test_an_error_without_a_field_and_one_of_the_input_are_told_as_well() -> Non
     overloaded = errors.overloaded(7)
     told = words.told(overloaded)
     assert (told.body(), told.headers) == (overloaded.body(), overloaded.headers)
-    assert words.told(errors.context_length_exceeded(9, 8)).param == "messages"
+    assert words.told(errors.context_length_exceeded("9", 8)).param == "messages"

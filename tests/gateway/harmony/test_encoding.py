@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.harmony.encoding import Encoding, UnpairedSurrogate
+from gateway.harmony.encoding import Encoding, TooManyTokens, UnpairedSurrogate
 from wire.vocabulary import FIRST_CONTROL_TOKEN, SIZE
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -25,6 +25,27 @@ def test_a_text_comes_back_as_it_was(encoding: Encoding, text: str) -> None:
 
     assert encoding.decode(token_ids) == text
     assert b"".join(map(encoding.token_bytes, token_ids)).decode() == text
+
+
+@given(
+    words=st.lists(
+        TEXT | st.sampled_from(["a'sb", "it's ", "1", "a1", "，", "。x", "汉", "/\r\n"])
+    ),
+    times=st.integers(1, 4),
+)
+def test_slices_have_the_ids_of_the_whole(
+    encoding: Encoding, oracle: Any, words: list[str], times: int
+) -> None:
+    text = "".join(words) * times
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gateway.harmony.encoding._SLICE", 3)
+        assert encoding.encode_text(text) == oracle.encode(text, disallowed_special=())
+
+
+def test_a_long_text_is_given_up_when_it_has_too_many_tokens(encoding: Encoding) -> None:
+    with pytest.raises(TooManyTokens):
+        encoding.encode_text("word " * 100_000, max_tokens=10)
+    assert len(encoding.encode_text("word " * 1000, max_tokens=10)) > 10
 
 
 def test_a_control_token_that_is_spelled_out_is_text(encoding: Encoding) -> None:

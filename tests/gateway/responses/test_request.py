@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.harmony.conversation import Effort
@@ -322,12 +323,11 @@ def test_both_forms_of_a_named_function_are_repeated_as_openai_writes_them(choic
 )
 def test_ten_thousand_or_more_of_anything_are_looked_at_in_a_moment(body: dict[str, Any]) -> None:
     raw = json.dumps({**MINIMAL, **body}).encode()
-    parsed = parse_json_object(raw)
     began = time.process_time()
     try:
-        to_conversation(validated(CreateResponse, parsed), "2026-11-22", str)
+        to_conversation(validated(CreateResponse, parse_json_object(raw)), "2026-11-22", str)
     except ApiError as refused:
-        assert refused.status == 400
+        assert refused.status in (400, 413)
     assert time.process_time() - began < 0.5  # 0.1 s without anybody else on the machine
 
 
@@ -353,6 +353,9 @@ def test_an_array_of_strings_is_a_list_of_user_messages() -> None:
         (b'"text"', "invalid_type", None),
         (b'{"input": "\\ud800"}', "invalid_unicode", "input"),
         (b'{"input": [{"content": "a\\udfffb"}]}', "invalid_unicode", "input[0].content"),
+        (b'{"\\ud800": 1}', "invalid_unicode", None),
+        (b'{"metadata": {"a\\ud800": "b"}}', "invalid_unicode", "metadata"),
+        (b'{"metadata": {"a\\ud800": {"b": "\\ud800"}}}', "invalid_unicode", "metadata.a\ufffd.b"),
     ],
 )
 def test_a_body_that_is_no_json_object_is_told_so(
@@ -361,3 +364,37 @@ def test_a_body_that_is_no_json_object_is_told_so(
     with pytest.raises(ApiError) as raised:
         parse_json_object(body)
     assert (raised.value.status, raised.value.code, raised.value.param) == (400, code, param)
+    orjson.dumps(raised.value.body())  # it is text
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"0," * 4_000_000, b'"",' * 2_000_000, b"[" * 8_000_000, b'"\\\\",' * 1_000_000],
+    ids=["numbers", "strings", "brackets", "escapes"],
+)
+def test_millions_of_values_are_refused_before_they_are_parsed(junk: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(ApiError) as raised:
+        parse_json_object(b'{"input": [' + junk + b"0]}")
+    assert (raised.value.status, raised.value.code) == (413, "request_too_large")
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize("text", [",[{" * 300_000, '\\", ' * 200_000, "x" + "\\" * 500_000])
+def test_what_stands_in_a_string_is_not_counted(text: str) -> None:
+    body = {"input": ["", "a", text, "b", text]}
+    assert parse_json_object(json.dumps(body).encode()) == body
+
+
+def test_a_key_of_megabytes_is_not_repeated() -> None:
+    with pytest.raises(ApiError) as raised:
+        request(metadata={"x" * 3_000_000: 1})
+    assert len(orjson.dumps(raised.value.body())) < 1000
+
+
+def test_an_input_of_the_wrong_type_is_told_both_of_the_right_ones() -> None:
+    with pytest.raises(ApiError) as raised:
+        request(input=7)
+    assert raised.value.message == (
+        "Invalid type for 'input': expected a string or an array, but got an integer instead."
+    )

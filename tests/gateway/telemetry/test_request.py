@@ -46,7 +46,7 @@ def test_an_outcome_is_one_word_of_a_closed_set(
     ("error", "counted"),
     [
         (errors.invalid_key(), "client_error"),
-        (errors.context_length_exceeded(9, 5), "client_error"),
+        (errors.context_length_exceeded("9", 5), "client_error"),
         (errors.store_unavailable(), "store"),
         (errors.internal_error(), "internal"),
         (ApiError(429, "rate_limit_error", "rate_limit_exceeded", "."), "limited"),

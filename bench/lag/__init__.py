@@ -1,0 +1,1 @@
+"""How long the worst requests stop the event loop."""

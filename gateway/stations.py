@@ -1,0 +1,130 @@
+"""What the stations of a request work with, and what they ask of it: no code, only shapes.
+
+`create_response.py` is written against these; `app.py` fills them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gateway.generation import Chunk, Generation
+from gateway.harmony.conversation import Conversation
+from gateway.quota.reservation import Refused, Reservation, Stale
+from gateway.quota.usage import Usage
+from gateway.responses.constraint import SentSchema
+from gateway.responses.errors import ApiError
+from gateway.responses.events import Event
+from gateway.responses.sealing import Seal
+
+Outcome = Literal["completed", "incomplete", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and for which project: the answer of station 2."""
+
+    kid: str
+    project_id: str
+    config_version: int  # of the project, when the caller was authenticated
+    # The same caller as it is now. Raises ApiError if it may no longer ask.
+    refreshed: Callable[[], Awaitable[Caller]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What this deployment serves, and how much of it."""
+
+    name: str
+    context_tokens: int
+    default_max_output_tokens: int
+    max_duration_s: float
+    current_date: str | None = None  # YYYY-MM-DD; None = today, UTC
+
+
+class Tokenizer(Protocol):
+    async def render(
+        self,
+        conversation: Callable[[], Conversation],
+        *,
+        project_id: str,
+        body_bytes: int,
+        max_tokens: int,
+    ) -> Sequence[int]:
+        """Raises what *conversation* raises, and TooManyTokens."""
+
+    @property
+    def token_bytes(self) -> Callable[[int], bytes]: ...
+
+
+class Schemas(Protocol):
+    """Knows which JSON schemas an engine can enforce."""
+
+    async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
+        """Raises ApiError: 400 naming one that it cannot."""
+
+
+class Ledger(Protocol):
+    async def reserve(
+        self,
+        *,
+        lease_id: str,
+        project_id: str,
+        config_version: int,
+        kid: str,
+        input_tokens: int,
+        output_tokens: int,
+    ) -> Reservation | Refused | Stale: ...
+
+
+class Settler(Protocol):
+    """Charges a response exactly once, now or later; raises nothing."""
+
+    async def settle(
+        self, reservation: Reservation, usage: Usage, *, model: str, status: str
+    ) -> None: ...
+
+
+class Engine(Protocol):
+    def generate(
+        self, generation: Generation
+    ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]: ...
+
+
+class Reply(Protocol):
+    """Where the answer goes: a stream of events, or one JSON object."""
+
+    async def start(self, reservation: Reservation) -> None: ...
+
+    async def send(self, events: Sequence[Event]) -> None: ...
+
+    async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
+        """The response has failed; *events* are its last. May raise *error* instead."""
+
+
+class Observer(Protocol):
+    """Who watches one request pass its stations."""
+
+    def rendered(self, input_tokens: int) -> None: ...
+
+    def admitted(self) -> None: ...
+
+    def received(self, chunk: Chunk) -> None: ...
+
+    def ended(self, outcome: Outcome, usage: Usage, error: ApiError | None) -> None:
+        """*error* is what the client was told, when the outcome is "failed"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stations:
+    """What the stations work with; built once, in `app.py`."""
+
+    model: ModelSettings
+    schemas: Schemas
+    tokenizer: Tokenizer
+    ledger: Ledger
+    settler: Settler
+    engine: Engine
+    seal: Seal
