@@ -7,19 +7,20 @@ set -eu
 python=$1
 command -v "$python" >/dev/null ||
   { echo "Python 3.11 to 3.13 is needed: there is no '$python' here (make PYTHON=... names another)." >&2; exit 1; }
+ask() { "$(dirname "$0")/quietly.sh" "$python" "$@"; }
 # Triton's wheel has no stub for later ones.
-"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' ||
-  { echo "Python 3.11 to 3.13 is needed, '$python' is $("$python" -V 2>&1). Name another one: make PYTHON=python3.12" >&2; exit 1; }
+ask -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' ||
+  { echo "Python 3.11 to 3.13 is needed, '$python' is $(ask -V 2>&1). Name another one: make PYTHON=python3.12" >&2; exit 1; }
 
 what= packages=
 miss() { what="$what${what:+, }$1"; packages="$packages${packages:+ }$2"; }
 # Debian ships the module venv in a package of its own.
-"$python" -c 'import ensurepip, venv' 2>/dev/null ||
-  miss "Python's venv module" "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+ask -c 'import ensurepip, venv' 2>/dev/null ||
+  miss "Python's venv module" "$(ask -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
 if [ "${2:-}" = run ]; then
   command -v redis-server >/dev/null || miss redis-server redis-server
   libpython=$(dirname "$0")/libpython.py
-  "$python" -I "$libpython" || miss "Python's shared library" "$("$python" -I "$libpython" --package)"
+  ask -I "$libpython" || miss "Python's shared library" "$(ask -I "$libpython" --package)"
 fi
 [ -n "$packages" ] || exit 0
 

@@ -4,5 +4,5 @@
 # A Python that starts with SIGINT ignored leaves it so; SIGTERM ends it in silence.
 (trap '' INT; exec "$@") &
 child=$!
-trap 'kill "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM HUP
+trap 'kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; exit 130' INT TERM HUP
 wait "$child"
