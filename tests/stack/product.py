@@ -75,7 +75,9 @@ class Product:
 
     def log_lines(self) -> list[dict[str, Any]]:
         """The gateway's log so far."""
-        return [json.loads(line) for line in self.gateway.log.read_text().splitlines()]
+        lines = self.gateway.log.read_text().splitlines()
+        # gRPC's own, on stderr, tells of workers that were killed.
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 @contextmanager
