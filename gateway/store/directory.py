@@ -2,7 +2,7 @@
 
 The cache may be late, never wrong for long: `RedisLedger.reserve` compares the
 config version of the grant it is given, and `Stale` means reload and ask again.
-So a revoked key stops working with the next request, on every gateway, and no
+So a revoked key stops working with the next reserve, on every gateway, and no
 message has to reach them.
 """
 
