@@ -41,6 +41,7 @@ _SCRIPT = str(Path(__file__).with_name("compile_schemas.py"))
 _MAX_ANSWER_BYTES = 10_000
 
 TOO_SLOW = "it takes too long to compile"
+TOO_LARGE = "it takes too much memory to compile"
 
 Complaint = str | None
 
@@ -78,7 +79,7 @@ class _CompilerProcess:
             case signal.SIGPROF:
                 return TOO_SLOW
             case signal.SIGABRT | signal.SIGSEGV | signal.SIGBUS:
-                return "it takes too much memory to compile"
+                return TOO_LARGE
             case signal.SIGKILL | signal.SIGTERM:
                 # Somebody else's doing: it says nothing of the schema.
                 raise errors.overloaded()
@@ -156,8 +157,18 @@ class SchemaCompiler:
         return len(known) == len(keys)
 
     async def _compile(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
+        if self._recall(project_id, schemas):
+            return
         unknown = [s for s in schemas if _key(project_id, s.json) not in self._kept]
         complaints = await self._in_a_process([schema.json for schema in unknown])
+        if complaints and complaints[-1] == TOO_LARGE:
+            # A process can also die of its own start. What is kept against a schema
+            # must be the schema's doing: another process has to die of it as well.
+            suspect = unknown[len(complaints) - 1]
+            second_opinion = await self._in_a_process([suspect.json])
+            self._keep(_key(project_id, suspect.json), second_opinion[0])
+            await self._compile(project_id, schemas)
+            return
         for index, (schema, complaint) in enumerate(zip(unknown, complaints, strict=False)):
             # Perhaps those before it took the time, and alone it is fine.
             if index == 0 or complaint != TOO_SLOW:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Never
 
 from pydantic import Discriminator, Field, Tag
 
-from gateway.responses.items import MAX_CALL_ID_CHARS, Content, Text
+from gateway.responses.items import MAX_CALL_ID_CHARS, MAX_ITEMS, Content, Text
 from gateway.responses.tools import FunctionName
 from gateway.responses.validation import ApiModel, refuse
 
@@ -69,7 +69,7 @@ class AssistantMessage(ApiModel):
     """What the model thought; it reads it only while the turn it belongs to goes on."""
     reasoning: Text = ""
     """The other name of `reasoning_content`, which counts if both are there."""
-    tool_calls: list[ToolCall] = []
+    tool_calls: Annotated[list[ToolCall], Field(max_length=MAX_ITEMS, fail_fast=True)] = []
     """The calls that the model made."""
 
 

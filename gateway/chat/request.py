@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from gateway.chat.messages import AssistantMessage, Message, ToolMessage
+from gateway.responses.items import MAX_ITEMS
 from gateway.responses.validation import ApiModel, refused
 
 SHARED_FIELDS = (
@@ -69,7 +70,7 @@ class ChatRequest(ApiModel):
     """A request for a chat completion. A null is the same as leaving the field out; fields that
     are not named here are ignored."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)]
     """The conversation so far. Nothing is stored, so every request carries all of it."""
     max_completion_tokens: OutputTokens | None = None
     """The most tokens to generate, reasoning included; the deployment has a default and a
@@ -90,7 +91,7 @@ class ChatRequest(ApiModel):
     """What a stream tells beside the answer."""
     n: Annotated[int, Field(ge=1)] = 1
     """Only 1: send the request again for another answer."""
-    modalities: list[str] = ["text"]
+    modalities: Annotated[list[str], Field(max_length=8, fail_fast=True)] = ["text"]
     """Only text."""
     stop: Any = None
     """Refused unless empty."""

@@ -73,7 +73,7 @@ def _tag_of_content(content: Any) -> str:
 
 Content = Annotated[
     Annotated[Text, Tag("=string")]
-    | Annotated[list[ContentPart], Field(fail_fast=True), Tag("=parts")],
+    | Annotated[list[ContentPart], Field(max_length=MAX_PARTS, fail_fast=True), Tag("=parts")],
     Discriminator(_tag_of_content),
 ]
 
@@ -102,7 +102,7 @@ class ReasoningItem(ApiModel):
 
     type: Literal["reasoning"]
     """Always `reasoning`."""
-    content: Annotated[list[TextPart], Field(fail_fast=True)] = []
+    content: Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True)] = []
     """The thoughts as text. The model reads them only while the turn they belong to goes on."""
     encrypted_content: str | None = None
     """The thoughts in encrypted form, as a response returned them; read if there is no content."""

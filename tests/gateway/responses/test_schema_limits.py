@@ -92,9 +92,10 @@ def test_the_deepest_schema_that_is_taken_can_be_repeated_in_the_answer() -> Non
     ],
     ids=["depth", "wide", "pairs", "properties"],
 )
-def test_a_schema_that_is_a_bomb_costs_milliseconds(body: bytes) -> None:
+def test_a_schema_that_is_a_bomb_is_not_looked_at_to_its_end(body: bytes) -> None:
     request = with_format(orjson.loads(body))
     began = time.process_time()
     with pytest.raises(ApiError):
         check_schema_limits(request)
-    assert time.process_time() - began < 0.1
+    # Milliseconds, on a machine of one's own; seconds if all of it were looked at.
+    assert time.process_time() - began < 1

@@ -76,3 +76,8 @@ def test_a_recursive_schema_comes_to_an_end() -> None:
         depth, value = depth + 1, value["next"]
 
     assert depth < 20
+
+
+def test_a_branch_that_is_just_true_or_false_is_a_schema_too() -> None:
+    for key in ("anyOf", "oneOf", "allOf"):
+        assert instance({"type": "string", key: [True]}) == "Paris"

@@ -74,7 +74,9 @@ class _Instance:
             return schema["enum"][0]
         for key in ("anyOf", "oneOf", "allOf"):
             if schema.get(key):
-                return self.of({**schema, key: None, **schema[key][0]}, depth + 1)
+                first = schema[key][0]  # true and false are schemas too
+                branch = first if isinstance(first, dict) else {}
+                return self.of({**schema, key: None, **branch}, depth + 1)
         return self._of_type(schema, depth)
 
     def _of_type(self, schema: dict[str, Any], depth: int) -> Any:
