@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from gateway.chat.translation import chat_of
 from gateway.responses.errors import ApiError
+from tests.cpu_time import best_cpu_s
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,8 @@ from gateway.responses.errors import ApiError
     ids=["messages", "tool calls", "modalities"],
 )
 def test_a_flood_of_wrong_things_is_one_error_and_not_a_flood_of_them(body: dict[str, Any]) -> None:
-    began = time.process_time()
-    with pytest.raises(ApiError):
-        chat_of({"model": "gpt-oss-120b", **body})
-    assert time.process_time() - began < 1  # 0.01 s without anybody else on the machine
+    def look() -> None:
+        with pytest.raises(ApiError):
+            chat_of({"model": "gpt-oss-120b", **body})
+
+    assert best_cpu_s(look) < 0.3  # 0.01 s without anybody else on the machine

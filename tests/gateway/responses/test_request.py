@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import orjson
@@ -17,6 +16,7 @@ from gateway.responses.prompt import to_conversation
 from gateway.responses.request import CreateResponse
 from gateway.responses.response import ResponseObject
 from gateway.responses.validation import validated
+from tests.cpu_time import best_cpu_s
 
 MINIMAL = {"model": "gpt-oss-120b", "input": "hi"}
 WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
@@ -323,12 +323,14 @@ def test_both_forms_of_a_named_function_are_repeated_as_openai_writes_them(choic
 )
 def test_ten_thousand_or_more_of_anything_are_looked_at_in_a_moment(body: dict[str, Any]) -> None:
     raw = json.dumps({**MINIMAL, **body}).encode()
-    began = time.process_time()
-    try:
-        to_conversation(validated(CreateResponse, parse_json_object(raw)), "2026-11-22", str)
-    except ApiError as refused:
-        assert refused.status in (400, 413)
-    assert time.process_time() - began < 1  # 0.1 s without anybody else on the machine
+
+    def look() -> None:
+        try:
+            to_conversation(validated(CreateResponse, parse_json_object(raw)), "2026-11-22", str)
+        except ApiError as refused:
+            assert refused.status in (400, 413)
+
+    assert best_cpu_s(look) < 0.5  # 0.1 s without anybody else on the machine
 
 
 def test_an_array_of_strings_is_a_list_of_user_messages() -> None:
@@ -373,11 +375,14 @@ def test_a_body_that_is_no_json_object_is_told_so(
     ids=["numbers", "strings", "brackets", "escapes"],
 )
 def test_millions_of_values_are_refused_before_they_are_parsed(junk: bytes) -> None:
-    began = time.process_time()
-    with pytest.raises(ApiError) as raised:
-        parse_json_object(b'{"input": [' + junk + b"0]}")
-    assert (raised.value.status, raised.value.code) == (413, "request_too_large")
-    assert time.process_time() - began < 1  # milliseconds, on a machine of one's own
+    body = b'{"input": [' + junk + b"0]}"
+
+    def parse() -> None:
+        with pytest.raises(ApiError) as raised:
+            parse_json_object(body)
+        assert (raised.value.status, raised.value.code) == (413, "request_too_large")
+
+    assert best_cpu_s(parse) < 0.1
 
 
 @pytest.mark.parametrize("text", [",[{" * 300_000, '\\", ' * 200_000, "x" + "\\" * 500_000])
