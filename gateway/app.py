@@ -34,6 +34,7 @@ from gateway.config import Settings
 from gateway.create_response import SETTLE_DEADLINE_S
 from gateway.harmony.encoding import Encoding
 from gateway.iam.secret_hash import Peppers
+from gateway.quota.estimate import UsualOutput
 from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
 from gateway.schema_compiler import SchemaCompiler
@@ -136,6 +137,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         schemas=schemas,
         tokenizer=PromptTokenizer(Encoding(load_ranks()), beside_the_loop),
         ledger=reserver,
+        usual_output=UsualOutput(),
         settler=settler,
         engine=engine,
         seal=Seal(peppers.by_version),

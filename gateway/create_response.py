@@ -16,6 +16,7 @@ tokens of aborted streams go unbilled elsewhere.
 from __future__ import annotations
 
 import hashlib
+import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +36,6 @@ from gateway.generation import (
 )
 from gateway.harmony.encoding import TooManyTokens
 from gateway.harmony.parser import HarmonyParser
-from gateway.quota.estimate import output_tokens_to_reserve
 from gateway.quota.reservation import Refused, Reservation, Stale
 from gateway.responses import errors
 from gateway.responses.constraint import output_constraint, schemas_to_compile
@@ -130,20 +130,20 @@ async def create_response(
             caller,
             response_id,
             input_tokens=len(prompt),
-            output_tokens=output_tokens_to_reserve(
-                None if request.max_output_tokens is None else max_output_tokens,
-                default_max_output_tokens=max_output_tokens,
-            ),
+            max_output_tokens=max_output_tokens,
+            # A client that has said how long its answer may be is not cut to what is left
+            # of a budget without knowing.
+            clampable=request.max_output_tokens is None,
             stations=stations,
         )
     outcome: Outcome = "cancelled"  # unless we get to know better
     error: ApiError | None = None
     try:
-        observer.admitted()
+        observer.admitted(reservation)
         generation = Generation(
             request_id=response_id,
             prompt=prompt,
-            max_output_tokens=max_output_tokens,
+            max_output_tokens=reservation.max_output_tokens,
             sampling=_sampling(request),
             stop_token_ids=STOP_TOKEN_IDS,
             cache_salt=_cache_salt(caller.project_id),
@@ -174,8 +174,9 @@ async def create_response(
             stream.abandon()
         usage = stream.usage if outcome in ("completed", "incomplete") else stream.charged
         observer.ended(outcome, usage, error)
+        stations.usual_output.learn(caller.project_id, usage.output_tokens)
         with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
-            await stations.settler.settle(reservation, usage, model=model.name, status=outcome)
+            await stations.settler.settle(reservation, usage, status=outcome)
 
 
 async def render_prompt(
@@ -250,7 +251,8 @@ async def _reserve(
     response_id: str,
     *,
     input_tokens: int,
-    output_tokens: int,
+    max_output_tokens: int,
+    clampable: bool,
     stations: Stations,
 ) -> Reservation:
     """Raises ApiError when a quota refuses, or the caller may no longer ask."""
@@ -260,14 +262,17 @@ async def _reserve(
             project_id=caller.project_id,
             config_version=caller.config_version,
             kid=caller.kid,
+            model=stations.model.name,
             input_tokens=input_tokens,
-            output_tokens=output_tokens,
+            output_tokens=stations.usual_output.estimate(caller.project_id, max_output_tokens),
+            max_output_tokens=max_output_tokens,
+            clampable=clampable,
         )
         match answer:
             case Reservation():
                 return answer
             case Refused():
-                raise quota_exceeded(answer)
+                raise quota_exceeded(answer, jitter=random.random())
             case Stale():
                 # Something of the project has changed since the caller was
                 # authenticated: a limit perhaps, or its key was revoked.

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from gateway.generation import Chunk, Generation
 from gateway.harmony.conversation import Conversation
+from gateway.quota.estimate import UsualOutput
 from gateway.quota.reservation import Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.responses.constraint import SentSchema
@@ -74,17 +75,18 @@ class Ledger(Protocol):
         project_id: str,
         config_version: int,
         kid: str,
+        model: str,
         input_tokens: int,
         output_tokens: int,
+        max_output_tokens: int,
+        clampable: bool,
     ) -> Reservation | Refused | Stale: ...
 
 
 class Settler(Protocol):
     """Charges a response exactly once, now or later; raises nothing."""
 
-    async def settle(
-        self, reservation: Reservation, usage: Usage, *, model: str, status: str
-    ) -> None: ...
+    async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> None: ...
 
 
 class Engine(Protocol):
@@ -109,7 +111,7 @@ class Observer(Protocol):
 
     def rendered(self, input_tokens: int) -> None: ...
 
-    def admitted(self) -> None: ...
+    def admitted(self, reservation: Reservation) -> None: ...
 
     def received(self, chunk: Chunk) -> None: ...
 
@@ -125,6 +127,7 @@ class Stations:
     schemas: Schemas
     tokenizer: Tokenizer
     ledger: Ledger
+    usual_output: UsualOutput
     settler: Settler
     engine: Engine
     seal: Seal

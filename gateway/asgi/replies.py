@@ -10,7 +10,7 @@ import anyio
 from starlette.types import Send
 
 from gateway.asgi.answers import json_answer
-from gateway.quota.headers import rate_limit_headers
+from gateway.quota.headers import reservation_headers
 from gateway.quota.reservation import Reservation
 from gateway.responses import sse
 from gateway.responses.errors import ApiError
@@ -41,7 +41,7 @@ class StreamReply:
             "cache-control": "no-cache",
             # nginx would gather events into buffers.
             "x-accel-buffering": "no",
-            **rate_limit_headers(reservation.rate_limits),
+            **reservation_headers(reservation),
             **self._headers,
         }
         await self._send(
@@ -99,7 +99,7 @@ class WholeReply:
         self._response: Json | None = None
 
     async def start(self, reservation: Reservation) -> None:
-        self._headers |= rate_limit_headers(reservation.rate_limits)
+        self._headers |= reservation_headers(reservation)
 
     async def send(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from gateway.gwctl import commands, values
+from gateway.quota.limits import MODES
 
 _Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -183,7 +184,11 @@ def _add_limits(
     for limit, what in (
         ("--requests-per-minute", "requests admitted in a minute"),
         ("--tokens-per-minute", "input and output tokens in a minute"),
+        ("--input-tokens-per-minute", "input tokens in a minute"),
+        ("--output-tokens-per-minute", "output tokens in a minute"),
         ("--concurrent-requests", "requests in flight at once"),
+        ("--daily-tokens", "budget of a day (UTC), input and output"),
+        ("--monthly-tokens", "budget of a month (UTC), input and output"),
     ):
         verb.add_argument(
             limit,
@@ -191,6 +196,17 @@ def _add_limits(
             metavar=metavar,
             default=argparse.SUPPRESS,
             help=f"{what} ({note})",
+        )
+    for mode, of in (
+        ("rate_mode", "what exceeds the limits of a minute"),
+        ("daily_mode", "what exceeds the budget of a day"),
+        ("monthly_mode", "what exceeds the budget of a month"),
+    ):
+        verb.add_argument(
+            f"--{mode.replace('_', '-')}",
+            choices=MODES[mode],
+            default=argparse.SUPPRESS,
+            help=f"{of} (default: hard)",
         )
 
 

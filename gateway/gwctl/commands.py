@@ -15,7 +15,7 @@ from typing import NoReturn, assert_never
 
 from gateway.gwctl.tables import Answer, Row, key_row, ledger_row, project_row, usage_row
 from gateway.iam.secret_hash import Peppers
-from gateway.quota.limits import QUOTAS, Limits
+from gateway.quota.limits import MODES, NO_LIMITS, QUOTAS
 from gateway.store.administration import (
     Administration,
     IssuedKey,
@@ -38,7 +38,7 @@ class Complaint(Exception):
 
 
 async def create_project(arguments: argparse.Namespace, store: Store) -> Row:
-    limits = Limits(**{quota: getattr(arguments, quota, None) for quota in QUOTAS})
+    limits = NO_LIMITS.changed(_named_limits(arguments))
     match await Administration(store).create_project(arguments.name, limits, with_id=arguments.id):
         case ProjectConfig() as project:
             return project_row(project)
@@ -53,11 +53,17 @@ async def list_projects(arguments: argparse.Namespace, store: Store) -> Sequence
 
 
 async def set_limits(arguments: argparse.Namespace, store: Store) -> Row:
-    # The parser leaves out what was not named: None is a word, "no limit".
-    named = {quota: getattr(arguments, quota) for quota in QUOTAS if hasattr(arguments, quota)}
+    named = _named_limits(arguments)
     if not named:
         raise Complaint("Nothing is to be set; `gwctl project set --help` lists the limits.")
     return _changed(await Administration(store).set_limits(arguments.id, named))
+
+
+def _named_limits(arguments: argparse.Namespace) -> dict[str, int | str | None]:
+    """The parser leaves out what was not named: None is a word, "no limit"."""
+    return {
+        name: getattr(arguments, name) for name in (*QUOTAS, *MODES) if hasattr(arguments, name)
+    }
 
 
 async def enable_project(arguments: argparse.Namespace, store: Store) -> Row:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from gateway.quota.limits import QUOTAS
+from gateway.quota.limits import MODES, QUOTAS
 from gateway.store.records import KeyRecord, ProjectConfig
 from gateway.store.usage import DailyUsage, LedgerEntry
 
@@ -55,6 +55,7 @@ def ledger_row(entry: LedgerEntry) -> Row:
         "kid": entry.kid,
         "status": entry.status,
         "verdict": entry.verdict,
+        "requests": entry.requests,
         **asdict(entry.usage),
     }
 
@@ -70,11 +71,11 @@ def as_table(answer: Answer) -> str:
         return "\n".join(f"{name:<{width}}  {_cell(value)}" for name, value in answer.items())
     if not answer:
         return "(none)"
-    names = list(answer[0])
+    names = [name for name in answer[0] if any(_says_something(name, row[name]) for row in answer)]
     cells = [[name.upper() for name in names]]
     cells += [[_cell(row[name]) for name in names] for row in answer]
     widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
-    # A limit that no project has is still a column of numbers.
+    # A limit that the first project has not is still a column of numbers.
     numeric = [name in QUOTAS or isinstance(answer[0][name], int) for name in names]
     return "\n".join(
         "  ".join(
@@ -83,6 +84,11 @@ def as_table(answer: Answer) -> str:
         ).rstrip()
         for line in cells
     )
+
+
+def _says_something(name: str, value: object) -> bool:
+    """Limits are many, and most projects have few: a column that tells nothing is left out."""
+    return not (name in QUOTAS and value is None) and not (name in MODES and value == "hard")
 
 
 def _timestamp(unix_s: int) -> str:

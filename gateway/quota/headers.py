@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.quota.reservation import RateLimitState, Refused
+from gateway.quota.limits import BUDGETS
+from gateway.quota.reservation import RateLimitState, Refused, Reservation
+
+MAX_OUTPUT_HEADER = "x-gateway-max-output-tokens"
 
 
 def rate_limit_headers(state: RateLimitState) -> dict[str, str]:
@@ -16,17 +19,28 @@ def rate_limit_headers(state: RateLimitState) -> dict[str, str]:
     return headers
 
 
+def reservation_headers(reservation: Reservation) -> dict[str, str]:
+    """Those of an answer that was admitted; with the maximum, if a budget has cut it."""
+    headers = rate_limit_headers(reservation.rate_limits)
+    if reservation.cut_by_budget:
+        headers[MAX_OUTPUT_HEADER] = str(reservation.max_output_tokens)
+    return headers
+
+
 def refusal_headers(refused: Refused) -> dict[str, str]:
     """What a 429 adds: when to come back, or that it is no use.
 
-    OpenAI's clients obey retry-after-ms before retry-after, and x-should-retry
-    before either.
+    OpenAI's clients obey x-should-retry before retry-after-ms, and that before
+    retry-after; one of more than two minutes makes them give up.
     """
     headers = rate_limit_headers(refused.rate_limits)
     if refused.too_large:
+        return {**headers, "x-should-retry": "false"}
+    headers["retry-after"] = str(max(1, -(-refused.retry_after_ms // 1000)))
+    if refused.quota in BUDGETS:
+        # The day or the month has to end: nobody should wait for that in a loop.
         headers["x-should-retry"] = "false"
     else:
-        headers["retry-after"] = str(max(1, -(-refused.retry_after_ms // 1000)))
         headers["retry-after-ms"] = str(refused.retry_after_ms)
     return headers
 

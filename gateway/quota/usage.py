@@ -13,3 +13,18 @@ class Usage:
     cached_tokens: int  # of the input tokens
     output_tokens: int
     reasoning_tokens: int  # of the output tokens
+
+
+NOTHING = Usage(0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseProgress:
+    """What an open response would be charged if its gateway died now.
+
+    NOTHING until it has produced a token: such a response is free.
+    """
+
+    lease_id: str
+    kid: str
+    usage: Usage

@@ -216,14 +216,28 @@ ERROR_TABLE = (
     ErrorKind(
         Occasion.GENERATION,
         ("rate_limit_exceeded",),
-        "a quota of the project; `Retry-After` says when. With `x-should-retry: false` the request"
-        " can never pass",
+        "a rate limit of the project or the key; `Retry-After` says when. With `x-should-retry: false`"
+        " the request can never pass",
         "after Retry-After",
         ApiError(
             429,
             "rate_limit_error",
             "rate_limit_exceeded",
             "Rate limit reached for tokens per minute of your project. Please try again in 1.5s.",
+        ),
+    ),
+    ErrorKind(
+        Occasion.GENERATION,
+        ("insufficient_quota",),
+        "the budget of the day or the month, of the project or the key, does not cover the request;"
+        " `Retry-After` says when it is renewed",
+        "when it is renewed",
+        ApiError(
+            429,
+            "insufficient_quota",
+            "insufficient_quota",
+            "The budget of tokens per day of your project does not cover this request."
+            " It is renewed in 5h12m7s, when the day (UTC) is over. A smaller max_output_tokens may fit.",
         ),
     ),
     ErrorKind(
@@ -257,6 +271,20 @@ ERROR_TABLE = (
         "a bug of ours; report the `x-request-id`",
         "perhaps",
         errors.internal_error(),
+    ),
+    ErrorKind(
+        Occasion.GENERATION,
+        ("insufficient_quota",),
+        "the budget of the day or the month, of the project or the key, does not cover the request;"
+        " `Retry-After` says when it is renewed",
+        "when it is renewed",
+        ApiError(
+            429,
+            "insufficient_quota",
+            "insufficient_quota",
+            "The budget of tokens per day of your project does not cover this request."
+            " It is renewed in 5h12m7s, when the day (UTC) is over. A smaller max_output_tokens may fit.",
+        ),
     ),
     ErrorKind(
         Occasion.GENERATION,

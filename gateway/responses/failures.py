@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import assert_never
 
 from gateway.generation import UpstreamError, UpstreamFailure
-from gateway.quota.estimate import UNSTATED_OUTPUT_TOKENS
-from gateway.quota.headers import refusal_headers
+from gateway.quota.estimate import USUAL_OUTPUT_TOKENS
+from gateway.quota.headers import duration, refusal_headers
+from gateway.quota.limits import Quota
 from gateway.quota.reservation import Refused
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
 
-_QUOTA_NAMES = {
+_QUOTA_NAMES: dict[Quota, str] = {
     "requests_per_minute": "requests per minute",
     "tokens_per_minute": "tokens per minute",
+    "input_tokens_per_minute": "input tokens per minute",
+    "output_tokens_per_minute": "output tokens per minute",
     "concurrent_requests": "concurrent requests",
+    "daily_tokens": "tokens per day",
+    "monthly_tokens": "tokens per month",
 }
+_PERIODS: dict[Quota, str] = {"daily_tokens": "day", "monthly_tokens": "month"}
+
+# Nobody knows when a response ends. Clients that are refused together should not
+# come back together.
+MIN_CONCURRENCY_RETRY_MS, MAX_CONCURRENCY_RETRY_MS = 250, 1000
+MAX_JITTER = 0.1
 
 
-def quota_exceeded(refused: Refused) -> ApiError:
-    """429. The words "try again in 1.5s" are read by Codex."""
+def quota_exceeded(refused: Refused, *, jitter: float) -> ApiError:
+    """429. *jitter*: random, from 0 to 1. The words "try again in 1.5s" are read by Codex."""
+    bearer = "project" if refused.scope == "project" else "API key"
     quota = _QUOTA_NAMES[refused.quota]
+    if refused.quota in _PERIODS:
+        return _budget_exceeded(refused, bearer, quota)
     if refused.too_large:
-        bucket = refused.rate_limits.tokens
-        assert bucket is not None  # only tokens can be too many at once
         message = (
-            "Request too large: input and output together need more than your project's whole"
-            f" limit of {bucket.limit} tokens per minute. {UNSTATED_OUTPUT_TOKENS} output tokens"
-            " are assumed if you do not say how many. Ask for less of either."
+            f"Request too large: it needs more than the whole limit of {quota} of your {bearer}."
+            f" {USUAL_OUTPUT_TOKENS} output tokens, or what is usual for your project, are assumed"
+            " if you do not say how many. Ask for less of either."
         )
     else:
+        refused = dataclasses.replace(refused, retry_after_ms=_jittered_ms(refused, jitter))
         message = (
-            f"Rate limit reached for {quota} of your project."
+            f"Rate limit reached for {quota} of your {bearer}."
             f" Please try again in {refused.retry_after_ms / 1000:g}s."
         )
     return ApiError(
@@ -41,6 +55,36 @@ def quota_exceeded(refused: Refused) -> ApiError:
         message,
         headers=refusal_headers(refused),
     )
+
+
+def _budget_exceeded(refused: Refused, bearer: str, quota: str) -> ApiError:
+    if refused.too_large:
+        message = (
+            f"Your request may need more than the whole budget of {quota} of your {bearer}:"
+            " its input and max_output_tokens are reserved together. Ask for less of either."
+        )
+    else:
+        message = (
+            f"The budget of {quota} of your {bearer} does not cover this request."
+            f" It is renewed in {duration(refused.retry_after_ms)}, when the"
+            f" {_PERIODS[refused.quota]} (UTC) is over. A smaller max_output_tokens may fit."
+        )
+    return ApiError(
+        429,
+        "insufficient_quota",
+        "insufficient_quota",
+        message,
+        headers=refusal_headers(refused),
+    )
+
+
+def _jittered_ms(refused: Refused, jitter: float) -> int:
+    if refused.quota == "concurrent_requests":
+        return round(
+            MIN_CONCURRENCY_RETRY_MS
+            + jitter * (MAX_CONCURRENCY_RETRY_MS - MIN_CONCURRENCY_RETRY_MS)
+        )
+    return refused.retry_after_ms + int(refused.retry_after_ms * MAX_JITTER * jitter)
 
 
 def upstream_error(error: UpstreamError) -> ApiError:

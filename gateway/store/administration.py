@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from gateway.iam import api_key, project_id
 from gateway.iam.secret_hash import Peppers, hash_secret
-from gateway.quota.limits import Limits, Quota
+from gateway.quota.limits import Limits, limits_text
 from gateway.store import keys
 from gateway.store.errors import store_errors
 from gateway.store.records import (
@@ -29,7 +29,6 @@ from gateway.store.records import (
     read_key,
     read_project,
     write_key,
-    write_limits,
     write_project,
 )
 from gateway.store.replies import fields, members, text
@@ -127,17 +126,17 @@ class Administration:
         return read_project(wanted_id, stored)
 
     async def set_limits(
-        self, of_project_id: str, limits: Mapping[Quota, int | None]
+        self, of_project_id: str, changes: Mapping[str, int | str | None]
     ) -> ProjectConfig | UnknownProject:
-        """Change the limits that are named; they hold from the next request on.
+        """Change the limits, and their modes, that are named; from the next request on.
 
         Raises ValueError for a limit that would admit nothing.
         """
-        # str(): for mypy a Literal cannot be the name of an argument.
-        changed = write_limits(Limits(**{str(quota): n for quota, n in limits.items()}))
-        return await self._change_project(
-            of_project_id, {quota: changed[quota] for quota in limits}
-        )
+        project = await self.find_project(of_project_id)
+        if project is None:
+            return UnknownProject(of_project_id)
+        limits = limits_text(project.limits.changed(changes))
+        return await self._change_project(of_project_id, {"limits": limits})
 
     async def set_state(
         self, of_project_id: str, state: ProjectState

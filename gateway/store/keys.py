@@ -36,9 +36,14 @@ def leases(project_id: str) -> str:
     return _tagged(project_id, "ld")
 
 
-def released(project_id: str, lease_id: str) -> str:
-    """There for a while after a lease was released: a late reserve must not take it."""
-    return _tagged(project_id, f"rl:{lease_id}")
+def key_lease_ends(project_id: str, kid: str) -> str:
+    """Those of the leases whose key has a limit of concurrent requests."""
+    return _tagged(project_id, f"lz:{kid}")
+
+
+def ended_lease(project_id: str, lease_id: str) -> str:
+    """There after a lease has ended without its owner: released, or reaped and charged."""
+    return _tagged(project_id, f"ot:{lease_id}")
 
 
 def settled(project_id: str, hour: int) -> str:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import fields as fields_of
 
 from redis.typing import EncodableT, FieldT
 
 from gateway.iam.secret_hash import HashedSecret
-from gateway.quota.limits import Limits
+from gateway.quota.limits import Limits, limits_text, read_limits
 
 Hash = dict[FieldT, EncodableT]
 
@@ -63,12 +62,7 @@ def read_project(project_id: str, stored: Mapping[str, str]) -> ProjectConfig | 
         name=stored["name"],
         version=int(stored["ver"]),
         state=ProjectState(stored["state"]),
-        limits=Limits(
-            **{
-                limit.name: int(stored[limit.name]) if stored[limit.name] else None
-                for limit in fields_of(Limits)
-            }
-        ),
+        limits=read_limits(stored["limits"]),
         created_at=int(stored["created_at"]),
     )
 
@@ -80,15 +74,7 @@ def write_project(project: ProjectConfig) -> Hash:
         "name": project.name,
         "state": project.state.value,
         "created_at": str(project.created_at),
-        **write_limits(project.limits),
-    }
-
-
-def write_limits(limits: Limits) -> Hash:
-    """All limits, so that writing them replaces all; '' is none, for reserve.lua as well."""
-    return {
-        limit.name: "" if getattr(limits, limit.name) is None else str(getattr(limits, limit.name))
-        for limit in fields_of(Limits)
+        "limits": limits_text(project.limits),
     }
 
 

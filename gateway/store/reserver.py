@@ -30,14 +30,17 @@ class Request(TypedDict):
     project_id: str
     config_version: int
     kid: str
+    model: str
     input_tokens: int
     output_tokens: int
+    max_output_tokens: int
+    clampable: bool
 
 
 class Ledger(Protocol):
     async def reserve(self, **request: Unpack[Request]) -> Reservation | Refused | Stale: ...
 
-    async def release(self, *, project_id: str, lease_id: str) -> None: ...
+    async def release(self, *, project_id: str, lease_id: str, kid: str) -> None: ...
 
 
 class Reserver:
@@ -45,7 +48,7 @@ class Reserver:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: OrderedDict[str, str] = OrderedDict()  # project ids by lease id
+        self._waiting: OrderedDict[str, Request] = OrderedDict()  # by lease id
         self._something_waits = anyio.Event()
 
     @property
@@ -58,7 +61,7 @@ class Reserver:
         try:
             return await self._ledger.reserve(**request)
         except StoreUnavailable:
-            self._waiting[request["lease_id"]] = request["project_id"]
+            self._waiting[request["lease_id"]] = request
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popitem(last=False)
             self._something_waits.set()
@@ -69,9 +72,11 @@ class Reserver:
         while True:
             await self._something_waits.wait()
             while self._waiting:
-                lease_id, project_id = next(iter(self._waiting.items()))
+                lease_id, request = next(iter(self._waiting.items()))
                 try:
-                    await self._ledger.release(project_id=project_id, lease_id=lease_id)
+                    await self._ledger.release(
+                        project_id=request["project_id"], lease_id=lease_id, kid=request["kid"]
+                    )
                 except StoreUnavailable as exc:
                     _log.warning("%d leases wait to be released: %s", len(self._waiting), exc)
                     await anyio.sleep(BACKOFF_S)

@@ -39,9 +39,7 @@ MAX_AGE_S = 24 * 60 * 60
 class Ledger(Protocol):
     """What settlements are said to."""
 
-    async def settle(
-        self, reservation: Reservation, usage: Usage, *, model: str, status: str
-    ) -> Verdict: ...
+    async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> Verdict: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,6 @@ class Settlement:
 
     reservation: Reservation
     usage: Usage
-    model: str
     status: str
     made_at: float  # monotonic, in seconds
 
@@ -90,15 +87,13 @@ class Settler:
         """No more can be kept: whoever admits requests now gives them away."""
         return len(self._waiting) >= self._max_pending
 
-    async def settle(
-        self, reservation: Reservation, usage: Usage, *, model: str, status: str
-    ) -> None:
+    async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> None:
         """Charge a response for its *usage*; at once if Redis answers, else later.
 
         Takes 150 ms at most and raises nothing. If it is cancelled, the settlement
         is kept.
         """
-        settlement = Settlement(reservation, usage, model, status, self._clock())
+        settlement = Settlement(reservation, usage, status, self._clock())
         acknowledged = False
         try:
             # Others wait: Redis was away a moment ago, so do not hold up the caller.
@@ -164,7 +159,6 @@ class Settler:
             verdict = await self._ledger.settle(
                 settlement.reservation,
                 settlement.usage,
-                model=settlement.model,
                 status=settlement.status,
             )
         except StoreUnavailable as exc:

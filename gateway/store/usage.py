@@ -12,6 +12,7 @@ from gateway.quota.usage import Usage
 from gateway.store import keys
 from gateway.store.errors import store_errors
 from gateway.store.replies import fields, text
+from gateway.store.scope_state import read_counters
 
 EPOCH = date(1970, 1, 1)
 MAX_DAYS = 400  # as long as settle.lua keeps the counters of a day
@@ -37,8 +38,9 @@ class LedgerEntry:
     kid: str
     model: str
     status: str
-    verdict: str  # settled | lost: its lease had ended
-    usage: Usage
+    verdict: str  # settled | lost | orphan: reaped | adjusted: the difference to that
+    requests: int  # 1, or what an adjustment changes
+    usage: Usage  # of an adjustment: differences
     day: date  # of the admission
     admitted_at_ms: int
 
@@ -59,8 +61,12 @@ class UsageReader:
         found = []
         for day in (since + timedelta(days=n) for n in range((until - since).days + 1)):
             with store_errors():
-                reply = await self._redis.hgetall(keys.usage(project_id, (day - EPOCH).days))
-            found += [_daily_usage(day, *field) for field in sorted(fields(reply).items())]
+                # redis-py's type allows for text; this client decodes nothing.
+                reply: Any = await self._redis.hgetall(keys.usage(project_id, (day - EPOCH).days))
+            found += [
+                _daily_usage(day, text(field), counters)
+                for field, counters in sorted(reply.items())
+            ]
         return found
 
     async def ledger_page(
@@ -81,26 +87,23 @@ class UsageReader:
         return [_ledger_entry(text(entry_id), fields(entry)) for entry_id, entry in reversed(reply)]
 
 
-def _daily_usage(day: date, field: str, counts: str) -> DailyUsage:
+def _daily_usage(day: date, field: str, counters: bytes) -> DailyUsage:
     model, kid = field.rsplit("|", 1)
-    requests, *tokens = (int(count) for count in counts.split(","))
-    return DailyUsage(day, model, kid, requests, Usage(*tokens))
+    return DailyUsage(day, model, kid, *read_counters(counters))
 
 
 def _ledger_entry(entry_id: str, entry: dict[str, str]) -> LedgerEntry:
+    response_id, kid, model, status, verdict, *numbers = entry["e"].split(",")
+    requests, input_, cached, output, reasoning, day, admitted_at_ms = map(int, numbers)
     return LedgerEntry(
         entry_id=entry_id,
-        response_id=entry["id"],
-        kid=entry["kid"],
-        model=entry["model"],
-        status=entry["status"],
-        verdict=entry["verdict"],
-        usage=Usage(
-            input_tokens=int(entry["input"]),
-            cached_tokens=int(entry["cached"]),
-            output_tokens=int(entry["output"]),
-            reasoning_tokens=int(entry["reasoning"]),
-        ),
-        day=EPOCH + timedelta(days=int(entry["day"])),
-        admitted_at_ms=int(entry["created"]),
+        response_id=response_id,
+        kid=kid,
+        model=model,
+        status=status,
+        verdict=verdict,
+        requests=requests,
+        usage=Usage(input_, cached, output, reasoning),
+        day=EPOCH + timedelta(days=day),
+        admitted_at_ms=admitted_at_ms,
     )

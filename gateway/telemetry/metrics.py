@@ -113,6 +113,12 @@ class Metrics:
             "Settlements that are not in Redis yet; above 0 for long means trouble",
             registry=registry,
         )
+        self.shadow_refusals = Counter(
+            "gw_shadow_refusals",
+            "Requests admitted though a quota in shadow mode would have refused them",
+            ("quota", "scope"),
+            registry=registry,
+        )
         self.settlements_lost = Counter(
             "gw_settlements_lost",
             "Settlements given up because too many were pending; unbilled tokens",

@@ -6,6 +6,7 @@ import logging
 import time
 
 from gateway.generation import Chunk
+from gateway.quota.reservation import Reservation
 from gateway.quota.usage import Usage
 from gateway.responses.errors import ApiError
 from gateway.telemetry.logs import FIELDS
@@ -40,15 +41,19 @@ class RequestTelemetry:
         self._outcome: str | None = None
         self._worker: str | None = None
         self._in_flight = False
+        self._shadow_refusals: list[str] = []
 
     # What `create_response` tells (its protocol Observer).
 
     def rendered(self, input_tokens: int) -> None:
         self._input_tokens = input_tokens
 
-    def admitted(self) -> None:
+    def admitted(self, reservation: Reservation) -> None:
         self._in_flight = True
         self._metrics.in_flight.inc()
+        for refusal in reservation.shadow_refusals:
+            self._shadow_refusals.append(f"{refusal.scope}:{refusal.quota}")
+            self._metrics.shadow_refusals.labels(refusal.quota, refusal.scope).inc()
 
     def received(self, chunk: Chunk) -> None:
         if not chunk.token_ids:
@@ -102,6 +107,7 @@ class RequestTelemetry:
             "cached_tokens": usage and usage.cached_tokens,
             "output_tokens": usage and usage.output_tokens,
             "reasoning_tokens": usage and usage.reasoning_tokens,
+            "shadow_refusals": self._shadow_refusals or None,
             "ttft_ms": _milliseconds(self._first_token_at, self._started_at),
             "duration_ms": round(duration_s * 1000, 1),
             "worker": self._worker,
@@ -126,7 +132,7 @@ class RequestTelemetry:
         match self.error_code:
             case "":
                 return "incomplete" if self._outcome == "incomplete" else "ok"
-            case "rate_limit_exceeded":
+            case "rate_limit_exceeded" | "insufficient_quota":
                 return "limited"
             case "engine_overloaded" | "gateway_overloaded":
                 return "overloaded"

@@ -22,6 +22,7 @@ from gateway.generation import (
     UpstreamFailure,
 )
 from gateway.harmony.encoding import Encoding
+from gateway.quota.estimate import UsualOutput
 from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.quota.usage import Usage
 from gateway.responses.constraint import SentSchema
@@ -65,16 +66,17 @@ class Stage:
             lease_id=asked["lease_id"],
             project_id=asked["project_id"],
             kid=asked["kid"],
+            model=asked["model"],
             input_tokens=asked["input_tokens"],
             output_tokens=asked["output_tokens"],
+            max_output_tokens=asked["max_output_tokens"],
             admitted_at_ms=0,
             day=0,
+            month=197001,
             rate_limits=NO_LIMITS,
         )
 
-    async def settle(
-        self, reservation: Reservation, usage: Usage, *, model: str, status: str
-    ) -> None:
+    async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> None:
         await anyio.lowlevel.checkpoint()  # as Redis would: where cancellation can strike
         self.happened.append("settle")
         self.settled.append((usage, status))
@@ -113,7 +115,7 @@ class Stage:
 
     def rendered(self, input_tokens: int) -> None: ...
 
-    def admitted(self) -> None: ...
+    def admitted(self, reservation: Reservation) -> None: ...
 
     def received(self, chunk: Chunk) -> None: ...
 
@@ -138,6 +140,7 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
             schemas=stage,
             tokenizer=PromptTokenizer(encoding, BesideTheLoop()),
             ledger=stage,
+            usual_output=UsualOutput(),
             settler=stage,
             engine=stage,
             seal=Seal({1: bytes(32)}),
@@ -283,13 +286,16 @@ async def test_a_client_that_leaves_while_its_quota_is_reserved_leaves_no_lease(
 
 
 async def test_a_refused_request_reaches_no_worker(encoding: Encoding) -> None:
-    refused = Refused("tokens_per_minute", 1500, too_large=False, rate_limits=NO_LIMITS)
+    refused = Refused("tokens_per_minute", "project", 1500, too_large=False, rate_limits=NO_LIMITS)
     stage = Stage([], answers=[refused])
     with pytest.raises(ApiError) as told:
         await run(stage, encoding)
 
     assert (told.value.status, told.value.headers["retry-after"]) == (429, "2")
-    assert "try again in 1.5s" in told.value.message
+    # As long as the quota says, or up to a tenth longer.
+    retry_after_ms = int(told.value.headers["retry-after-ms"])
+    assert 1500 <= retry_after_ms <= 1650
+    assert f"try again in {retry_after_ms / 1000:g}s" in told.value.message
     assert stage.happened == ["reserve"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,18 +21,8 @@ from tests.stack.process import free_port
 
 Gwctl = Callable[..., "Outcome"]
 
-LEDGER_ENTRY: dict[Any, Any] = {
-    "kid": "kid1",
-    "model": "gpt-oss-120b",
-    "status": "completed",
-    "verdict": "settled",
-    "input": 100,
-    "cached": 64,
-    "output": 40,
-    "reasoning": 30,
-    "day": 20_779,
-    "created": 1_795_348_800_123,
-}
+# All but the response's id: kid, model, status, verdict; request, tokens; day, admitted at.
+LEDGER_ENTRY = "kid1,gpt-oss-120b,completed,settled,1,100,64,40,30,20779,1795348800123"
 
 
 class Outcome:
@@ -92,11 +83,17 @@ def test_tables_are_made_to_be_read(gwctl: Gwctl) -> None:
     assert gwctl("project", "list").stdout == "(none)\n"
     gwctl("project", "create", "search", "--id", "prj_search", "--tokens-per-minute", "500000")
     header, row = gwctl("project", "list").stdout.splitlines()
-    assert header.split() == [
-        *("ID", "NAME", "STATE", "REQUESTS_PER_MINUTE", "TOKENS_PER_MINUTE"),
-        *("CONCURRENT_REQUESTS", "CREATED"),
+    assert header.split() == ["ID", "NAME", "STATE", "TOKENS_PER_MINUTE", "CREATED"]
+    assert row.split()[:-1] == ["prj_search", "search", "active", "500000"]
+    gwctl("project", "create", "chat", "--id", "prj_zchat", "--daily-tokens", "9000000")
+    gwctl("project", "set", "prj_zchat", "--daily-mode", "soft")
+    header, *rows = gwctl("project", "list").stdout.splitlines()
+    columns = ["TOKENS_PER_MINUTE", "DAILY_TOKENS", "DAILY_MODE"]
+    assert header.split() == ["ID", "NAME", "STATE", *columns, "CREATED"]
+    assert [row.split()[3:-1] for row in rows] == [
+        ["500000", "-", "hard"],
+        ["-", "9000000", "soft"],
     ]
-    assert row.split()[:-1] == ["prj_search", "search", "active", "-", "500000", "-"]
     created = gwctl("key", "create", "--project", "prj_search", "--name", "ci").stdout
     assert dict(line.split(maxsplit=1) for line in created.splitlines())["project"] == "prj_search"
 
@@ -131,7 +128,7 @@ def test_the_ledger_tells_what_was_charged_last_or_after_an_entry(
     assert gwctl(*ledger).stdout == "(none)\n"
     with Redis(host="127.0.0.1", port=redis_port) as client:
         for n in range(1, 4):
-            client.xadd("gw:{prj_search}:lg", {**LEDGER_ENTRY, "id": f"response{n}"}, id=f"{n}-0")
+            client.xadd("gw:{prj_search}:lg", {"e": f"response{n},{LEDGER_ENTRY}"}, id=f"{n}-0")
 
     def told(*options: str) -> list[str]:
         return [row["response"] for row in gwctl(*ledger, *options, "-o", "json").json]
@@ -145,6 +142,7 @@ def test_the_ledger_tells_what_was_charged_last_or_after_an_entry(
             "kid": "kid1",
             "status": "completed",
             "verdict": "settled",
+            "requests": 1,
             "input_tokens": 100,
             "cached_tokens": 64,
             "output_tokens": 40,
@@ -169,7 +167,11 @@ def test_usage_is_told_by_day_model_and_key(gwctl: Gwctl, redis_port: int) -> No
     gwctl("project", "create", "search", "--id", "prj_search")
     with Redis(host="127.0.0.1", port=redis_port) as client:
         for day in (20_778, 20_779):  # 2026-11-21, -22
-            client.hset(f"gw:{{prj_search}}:u:{day}", "gpt-oss-120b|kid1", "2,100,64,40,30")
+            client.hset(
+                f"gw:{{prj_search}}:u:{day}",
+                "gpt-oss-120b|kid1",
+                struct.pack(">5d", 2, 100, 64, 40, 30),
+            )
     told = gwctl(
         *("usage", "--project", "prj_search", "--since", "2026-11-22", "--until", "2026-11-30"),
         *("-o", "json"),

@@ -1,170 +1,262 @@
 --[[
-  Admit one request against its project's quotas, or say which quota refuses it.
+  Admit one request against the quotas of its project and of its key, or say which refuses it.
 
-  Every quota is checked before any is debited: a refused request costs the
-  project nothing. The clock is Redis's own, so gateways whose clocks differ
-  agree on everything.
+  Every quota is checked before any is debited: a refused request costs nothing.
 
   The caller names the config version its grant was compiled under. Every change
   of a key or a project raises that version, so a revoked key stops working with
   the next request on every gateway, whatever is cached there.
 
-  Requests and tokens are two leaky buckets (GCRA). A bucket is one number: when
-  it will be at rest, in microseconds of Unix time. A cost moves that moment into
-  the future, and it may lie BURST_US ahead. A cost larger than the burst is
-  admitted when the bucket is at rest and puts it into debt: the long-run rate
-  stays exact, and a large prompt is neither impossible nor an overdraft. Only
-  what exceeds a whole minute's limit can never be admitted.
+  Rates are leaky buckets (GCRA). A bucket is one number: when it will be at rest.
+  A cost moves that moment into the future, and it may lie BURST_US ahead. A cost
+  larger than the burst is admitted when the bucket is at rest and puts it into
+  debt: the long-run rate stays exact, and a large prompt is neither impossible nor
+  an overdraft. Only what exceeds a whole minute's limit can never be admitted.
+  Rates are debited by an estimate of the output, which settling makes exact.
 
-  A lease that nobody settles ends by itself and frees its concurrency. Its
-  tokens are not given back: they drain out of the bucket as if they were used.
+  Budgets of a day and a month reserve the worst case when they are hard, so they
+  are never overshot: used + reserved + this <= budget. A caller that has not said
+  how long its answer may be is cut to what is left. A soft budget refuses once
+  what is used, and this request's estimate, exceed it. The day and the month are
+  those of the admission, for everything that follows.
+
+  What a quota in shadow mode would have refused is admitted, and told.
 
   Said again with the same lease id, it answers the same and debits nothing.
   Without a lease id nothing is asked for, only how the buckets stand.
 
-  KEYS[1]  gw:{project}:cfg   hash: ver and the limits; '' is no limit
-  KEYS[2]  gw:{project}:q     hash: when the buckets `requests` and `tokens` are at rest, us
-  KEYS[3]  gw:{project}:lz    zset of lease ids, score = lease end, ms
-  KEYS[4]  gw:{project}:ld    hash: lease id -> "admitted at ms,day,tokens,kid"
-  KEYS[5]  gw:{project}:rl:<id>  there if the lease was released before it was taken
+  KEYS[1]  gw:{project}:cfg       hash: ver, limits, and k:<kid>, the limits of a key
+  KEYS[2]  gw:{project}:q         hash: how the project (field p) and its keys (field kid) stand
+  KEYS[3]  gw:{project}:lz        zset of lease ids, score = lease end, ms
+  KEYS[4]  gw:{project}:ld        hash of leases
+  KEYS[5]  gw:{project}:ot:<id>   there if the lease has ended without its owner
+  KEYS[6]  gw:{project}:lz:<kid>  zset of the key's leases, while its concurrency is limited
 
   ARGV[1]  lease id, or ''
-  ARGV[2]  config version of the caller's grant
+  ARGV[2]  config version of the caller's grant; '' without a lease id: any
   ARGV[3]  kid
-  ARGV[4]  tokens of the input
-  ARGV[5]  tokens to reserve for the output
-  ARGV[6]  lease length, ms
+  ARGV[4]  model
+  ARGV[5]  tokens of the input
+  ARGV[6]  tokens to reserve for the output
+  ARGV[7]  tokens the output may have at most
+  ARGV[8]  1 if a hard budget may cut that
+  ARGV[9]  lease length, ms
 
-  Returns {'admitted', admitted at ms, day since 1970, BUCKETS} when admitted,
-          {'refused', quota, retry after ms, BUCKETS} when a quota is exhausted,
-          {'too_large', quota, 0, BUCKETS} when no retry can help,
+  Returns {'admitted', admitted at ms, day since 1970, month (YYYYMM), output tokens at most, BUCKETS, SHADOWED}
+          {'refused', quota, scope, retry after ms, BUCKETS} when a quota is exhausted,
+          {'too_large', quota, scope, 0, BUCKETS} when no retry can help,
           {'told', BUCKETS} without a lease id,
-          {'released'} when the caller has given up in the meantime,
+          {'released'} when the lease has ended without its owner in the meantime,
           {'stale'} when the config has another version, or there is no such project.
-  BUCKETS are six numbers: limit, remaining and reset ms of requests, then of tokens;
-  a limit of -1 is none.
+  A scope is 'project' or 'key'. BUCKETS are six numbers: limit, remaining and reset ms of requests,
+  then of tokens, each of the bucket with least left; a limit of -1 is none. SHADOWED are words,
+  'scope:quota', of what would have refused.
 ]]
-local lease_id, config_version, kid = ARGV[1], ARGV[2], ARGV[3]
-local tokens, lease_ms = tonumber(ARGV[4]) + tonumber(ARGV[5]), tonumber(ARGV[6])
+--#include clock
+--#include months
+--#include limits
+--#include scope
+--#include lease
+local lease_id, config_version, kid, model = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local input, output, max_output = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local may_cut, lease_ms = ARGV[8] == '1', tonumber(ARGV[9])
 
-local MINUTE_US = 60 * 1000000
-local DAY_US = 24 * 60 * MINUTE_US
 local BURST_US = 15 * 1000000 -- a whole minute's burst lets 190 % through in the first minute
-local MAX_DEBT_US = 60 * MINUTE_US -- a clock that was ahead, then failed over, heals in this time
 local CONCURRENCY_RETRY_MS = 1000 -- nobody knows when a response ends
-local SWEPT_A_CALL = 16
 
-local config = redis.call('HMGET', KEYS[1],
-  'ver', 'requests_per_minute', 'tokens_per_minute', 'concurrent_requests')
-if lease_id ~= '' and config[1] ~= config_version then
+local config = redis.call('HMGET', KEYS[1], 'ver', 'limits', 'k:' .. kid)
+if (lease_id ~= '' or config_version ~= '') and config[1] ~= config_version then
   return { 'stale' }
 end
-local max_requests, max_tokens = tonumber(config[2]), tonumber(config[3])
-local max_concurrent = tonumber(config[4])
 
-local clock = redis.call('TIME')
-local now_us = clock[1] * 1000000 + clock[2]
-local now_ms = math.floor(now_us / 1000)
+local state = redis.call('HMGET', KEYS[2], 'p', kid)
+local today = math.floor(now_us / DAY_US)
+local project = read_scope(state[1], today, 0)
+-- Later than today only if the clock was set back: then the day it had been counts on.
+local day = project.day
+local month = month_of(day)
+project = read_scope(state[1], day, month)
+local key = read_scope(state[2], day, month)
+project.name, project.limits = 'project', read_limits(config[2])
+key.name, key.limits = 'key', read_limits(config[3])
+local scopes = { project, key }
 
-local function integer(number)
-  return string.format('%.0f', number)
+local function backlog_us(rest_us)
+  return math.min(math.max(rest_us - now_us, 0), MAX_DEBT_US)
 end
 
-local expired = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', integer(now_ms), 'LIMIT', 0, SWEPT_A_CALL)
-if #expired > 0 then
-  redis.call('ZREM', KEYS[3], unpack(expired))
-  redis.call('HDEL', KEYS[4], unpack(expired))
-end
-
--- A bucket that is at rest, or has no limit, is the same as none at all.
-local function open_bucket(rest_us, limit)
-  local backlog_us = math.max((tonumber(rest_us) or 0) - now_us, 0)
-  return { limit = limit, backlog_us = math.min(backlog_us, MAX_DEBT_US) }
-end
-
--- How long until `cost` is admitted: 0 = now.
-local function wait_us(bucket, cost)
-  if not bucket.limit then
-    return 0
+-- Of two buckets the one with less left; limit, remaining, reset ms. What is left of the burst, not
+-- of the minute: a client that sends `remaining` at once must not be refused.
+local function tighter(told, limit, rest_us)
+  if not limit then
+    return told
   end
-  local room_us = math.min(cost * MINUTE_US / bucket.limit, BURST_US)
-  return math.max(bucket.backlog_us + room_us - BURST_US, 0)
-end
-
-local function debit(bucket, cost)
-  if bucket.limit then
-    -- Rounded down, or four costs of a quarter could miss the burst by a microsecond.
-    bucket.backlog_us = math.floor(bucket.backlog_us + cost * MINUTE_US / bucket.limit)
+  local backlog = backlog_us(rest_us)
+  local remaining = math.floor((BURST_US - backlog) * limit / MINUTE_US)
+  remaining = math.max(remaining, backlog == 0 and 1 or 0)
+  if told[1] < 0 or remaining < told[2] then
+    return { limit, remaining, math.ceil(backlog / 1000) }
   end
+  return told
 end
 
-local function rest_us(bucket)
-  return integer(now_us + bucket.backlog_us)
-end
-
--- Appends limit, remaining, reset ms. What is left of the burst, not of the
--- minute: a client that sends `remaining` at once must not be refused.
-local function tell(reply, bucket)
-  local remaining = 0
-  if bucket.limit then
-    remaining = math.floor((BURST_US - bucket.backlog_us) * bucket.limit / MINUTE_US)
-    remaining = math.max(remaining, bucket.backlog_us == 0 and 1 or 0)
+local function answer(...)
+  local reply = { ... }
+  local requests, tokens = { -1, 0, 0 }, { -1, 0, 0 }
+  for _, scope in ipairs(scopes) do
+    requests = tighter(requests, scope.limits.requests, scope.requests)
+    tokens = tighter(tokens, scope.limits.tokens, scope.tokens)
+    tokens = tighter(tokens, scope.limits.input, scope.input)
+    tokens = tighter(tokens, scope.limits.output, scope.output)
   end
-  reply[#reply + 1] = bucket.limit or -1
-  reply[#reply + 1] = remaining
-  reply[#reply + 1] = bucket.limit and math.ceil(bucket.backlog_us / 1000) or 0
-end
-
-local state = redis.call('HMGET', KEYS[2], 'requests', 'tokens')
-local request_bucket = open_bucket(state[1], max_requests)
-local token_bucket = open_bucket(state[2], max_tokens)
-
-local function answer(word, ...)
-  local reply = { word, ... }
-  tell(reply, request_bucket)
-  tell(reply, token_bucket)
+  for _, told in ipairs({ requests, tokens }) do
+    for position = 1, 3 do
+      reply[#reply + 1] = told[position]
+    end
+  end
   return reply
 end
 
 if lease_id == '' then
   return answer('told')
 end
-
 if redis.call('EXISTS', KEYS[5]) == 1 then
   return { 'released' }
 end
 
 local held = redis.call('HGET', KEYS[4], lease_id)
 if held then
-  local admitted_at_ms, held_day = string.match(held, '^(%d+),(%d+),')
-  return answer('admitted', tonumber(admitted_at_ms), tonumber(held_day))
+  local lease = read_lease(held)
+  return answer('admitted', lease.admitted_ms, lease.day, lease.month, lease.budget - lease.input)
 end
 
-if max_tokens and tokens > max_tokens then
-  return answer('too_large', 'tokens_per_minute', 0)
-end
-
--- The longest wait is told: after a shorter one the next quota would refuse.
-local quota, retry_after_ms = nil, 0
-local function refuse(which, wait_ms)
-  if wait_ms > retry_after_ms then
-    quota, retry_after_ms = which, wait_ms
+-- Budgets may cut what is asked for, so they come first. What is left of the hard ones:
+local left = math.huge
+for _, scope in ipairs(scopes) do
+  local limits = scope.limits
+  if limits.daily and limits.daily_mode == 'hard' then
+    left = math.min(left, limits.daily - scope.day_used - scope.day_reserved)
+  end
+  if limits.monthly and limits.monthly_mode == 'hard' then
+    left = math.min(left, limits.monthly - scope.month_used - scope.month_reserved)
   end
 end
-refuse('requests_per_minute', math.ceil(wait_us(request_bucket, 1) / 1000))
-refuse('tokens_per_minute', math.ceil(wait_us(token_bucket, tokens) / 1000))
-if max_concurrent and redis.call('ZCOUNT', KEYS[3], '(' .. integer(now_ms), '+inf') >= max_concurrent then
-  refuse('concurrent_requests', CONCURRENCY_RETRY_MS)
+if may_cut and left > input then
+  max_output = math.min(max_output, left - input)
 end
-if quota then
-  return answer('refused', quota, retry_after_ms)
+output = math.min(output, max_output)
+local estimate, worst = input + output, input + max_output
+
+-- The longest wait is told: after a shorter one the next quota would refuse. What no wait can help,
+-- before all.
+local word, quota, which, retry_after_ms = nil, nil, nil, -1
+local shadowed = {}
+
+local function refuse(scope, mode, quota_name, wait_ms, is_too_large)
+  if mode == 'shadow' then
+    shadowed[#shadowed + 1] = scope.name .. ':' .. quota_name
+  elseif is_too_large then
+    if word ~= 'too_large' then
+      word, quota, which, retry_after_ms = 'too_large', quota_name, scope.name, 0
+    end
+  elseif word ~= 'too_large' and wait_ms > retry_after_ms then
+    word, quota, which, retry_after_ms = 'refused', quota_name, scope.name, wait_ms
+  end
 end
 
-debit(request_bucket, 1)
-debit(token_bucket, tokens)
-local day = math.floor(now_us / DAY_US)
-redis.call('HSET', KEYS[2], 'requests', rest_us(request_bucket), 'tokens', rest_us(token_bucket))
-redis.call('ZADD', KEYS[3], integer(now_ms + lease_ms), lease_id)
-redis.call('HSET', KEYS[4], lease_id,
-  table.concat({ integer(now_ms), integer(day), integer(tokens), kid }, ','))
-return answer('admitted', now_ms, day)
+local function check_rate(scope, quota_name, limit, rest_us, cost)
+  if not limit then
+    return
+  end
+  local cost_us = cost * MINUTE_US / limit
+  if cost_us > MINUTE_US then
+    return refuse(scope, scope.limits.rate_mode, quota_name, 0, true)
+  end
+  local wait_us = backlog_us(rest_us) + math.min(cost_us, BURST_US) - BURST_US
+  if wait_us > 0 then
+    refuse(scope, scope.limits.rate_mode, quota_name, math.ceil(wait_us / 1000), false)
+  end
+end
+
+local function check_budget(scope, quota_name, budget, mode, used, reserved, ends_on)
+  if not budget then
+    return
+  end
+  local cost = worst
+  if mode == 'soft' then
+    cost, reserved = estimate, 0
+  end
+  if used + reserved + cost > budget then
+    local wait_ms = math.ceil((ends_on * DAY_US - now_us) / 1000)
+    refuse(scope, mode, quota_name, wait_ms, cost > budget)
+  end
+end
+
+if project.limits.concurrent then
+  project.live = redis.call('ZCOUNT', KEYS[3], '(' .. integer(now_ms), '+inf')
+end
+if key.limits.concurrent then
+  key.live = redis.call('ZCOUNT', KEYS[6], '(' .. integer(now_ms), '+inf')
+end
+
+for _, scope in ipairs(scopes) do
+  local limits = scope.limits
+  check_rate(scope, 'requests_per_minute', limits.requests, scope.requests, 1)
+  check_rate(scope, 'tokens_per_minute', limits.tokens, scope.tokens, estimate)
+  check_rate(scope, 'input_tokens_per_minute', limits.input, scope.input, input)
+  check_rate(scope, 'output_tokens_per_minute', limits.output, scope.output, output)
+  if limits.concurrent and scope.live >= limits.concurrent then
+    refuse(scope, limits.rate_mode, 'concurrent_requests', CONCURRENCY_RETRY_MS, false)
+  end
+  check_budget(scope, 'daily_tokens', limits.daily, limits.daily_mode,
+    scope.day_used, scope.day_reserved, day + 1)
+  if limits.monthly then
+    check_budget(scope, 'monthly_tokens', limits.monthly, limits.monthly_mode,
+      scope.month_used, scope.month_reserved, next_month_begins(day))
+  end
+end
+if word then
+  return answer(word, quota, which, retry_after_ms)
+end
+
+-- In shadow mode a bucket is never in debt: what it would have refused would have cost nothing.
+local function debited(scope, rest_us, limit, cost)
+  if not limit then
+    return rest_us
+  end
+  local backlog = backlog_us(rest_us) + cost * MINUTE_US / limit
+  if scope.limits.rate_mode == 'shadow' then
+    backlog = math.min(backlog, BURST_US)
+  end
+  -- Rounded down, or four costs of a quarter could miss the burst by a microsecond.
+  return math.floor(now_us + backlog)
+end
+
+local packed = {}
+for position, scope in ipairs(scopes) do
+  local limits = scope.limits
+  scope.requests = debited(scope, scope.requests, limits.requests, 1)
+  scope.tokens = debited(scope, scope.tokens, limits.tokens, estimate)
+  scope.input = debited(scope, scope.input, limits.input, input)
+  scope.output = debited(scope, scope.output, limits.output, output)
+  scope.day_reserved = scope.day_reserved + worst
+  scope.month_reserved = scope.month_reserved + worst
+  packed[position] = pack_scope(scope)
+end
+local lease = {
+  admitted_ms = now_ms, day = day, month = month, input = input, output = output, budget = worst,
+  key_counts = key.limits.concurrent and 1 or 0,
+  used_input = 0, used_cached = 0, used_output = 0, used_reasoning = 0, bearer = kid .. '|' .. model,
+}
+local lease_end = integer(now_ms + lease_ms)
+redis.call('HSET', KEYS[2], 'p', packed[1], kid, packed[2])
+redis.call('HSET', KEYS[4], lease_id, pack_lease(lease))
+redis.call('ZADD', KEYS[3], lease_end, lease_id)
+if key.limits.concurrent then
+  redis.call('ZADD', KEYS[6], lease_end, lease_id)
+end
+local reply = answer('admitted', now_ms, day, month, max_output)
+for _, words in ipairs(shadowed) do
+  reply[#reply + 1] = words
+end
+return reply

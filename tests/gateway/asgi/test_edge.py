@@ -17,7 +17,9 @@ from gateway.responses.dialect import Dialect
 from gateway.responses.errors import ApiError
 from gateway.responses.sse import DONE, KEEP_ALIVE, EventEncoder
 
-RESERVATION = Reservation("r", "project1", "kid", 1, 1, 0, 0, RateLimitState(None, None))
+RESERVATION = Reservation(
+    "r", "project1", "kid", "m", 1, 1, 1, 0, 0, 197001, RateLimitState(None, None)
+)
 
 
 async def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:

@@ -7,6 +7,7 @@ import pytest
 from gateway.quota.headers import duration, rate_limit_headers, refusal_headers
 from gateway.quota.reservation import RateLimit, RateLimitState, Refused
 
+NOTHING = RateLimitState(None, None)
 STATE = RateLimitState(requests=RateLimit(60, 14, 1000), tokens=RateLimit(1000, 0, 360_000))
 
 
@@ -29,7 +30,7 @@ def test_a_quota_that_does_not_exist_has_no_headers() -> None:
     ("retry_after_ms", "seconds"), [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_999, "60")]
 )
 def test_a_refusal_says_when_to_come_back(retry_after_ms: int, seconds: str) -> None:
-    refused = Refused("tokens_per_minute", retry_after_ms, False, RateLimitState(None, None))
+    refused = Refused("tokens_per_minute", "project", retry_after_ms, False, NOTHING)
     assert refusal_headers(refused) == {
         "retry-after": seconds,
         "retry-after-ms": str(retry_after_ms),
@@ -37,8 +38,13 @@ def test_a_refusal_says_when_to_come_back(retry_after_ms: int, seconds: str) -> 
 
 
 def test_a_request_that_is_too_large_is_not_to_be_retried() -> None:
-    refused = Refused("tokens_per_minute", 0, True, RateLimitState(None, None))
+    refused = Refused("tokens_per_minute", "key", 0, True, NOTHING)
     assert refusal_headers(refused) == {"x-should-retry": "false"}
+
+
+def test_a_spent_budget_is_not_to_be_retried_before_its_period_ends() -> None:
+    refused = Refused("daily_tokens", "project", 3_600_001, False, NOTHING)
+    assert refusal_headers(refused) == {"retry-after": "3601", "x-should-retry": "false"}
 
 
 @pytest.mark.parametrize(

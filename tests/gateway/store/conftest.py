@@ -21,6 +21,7 @@ from gateway.store.scripts import read_script
 
 PROJECT = "prj_test"
 KID = "kid0000000000000"
+MODEL = "gpt-oss-120b"
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
@@ -85,8 +86,9 @@ def create_project(redis: Redis) -> CreateProject:
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
         concurrent_requests: int | None = None,
+        **more: Any,
     ) -> ProjectConfig:
-        limits = Limits(requests_per_minute, tokens_per_minute, concurrent_requests)
+        limits = Limits(requests_per_minute, tokens_per_minute, concurrent_requests, **more)
         project = await Administration(redis).create_project("test", limits, with_id=PROJECT)
         assert isinstance(project, ProjectConfig)
         return project
@@ -96,18 +98,29 @@ def create_project(redis: Redis) -> CreateProject:
 
 @pytest.fixture
 def reserve(ledger: RedisLedger) -> Reserve:
-    """Reserves for PROJECT: a lease id and what it costs."""
+    """Reserves for PROJECT: a lease id and what it costs. Without *most*, the output is at most
+    what is reserved of it."""
 
     async def reserve(
-        lease_id: str, input_tokens: int = 1, output_tokens: int = 0, version: int = 1
+        lease_id: str,
+        input_tokens: int = 1,
+        output_tokens: int = 0,
+        version: int = 1,
+        *,
+        most: int | None = None,
+        clampable: bool = False,
+        kid: str = KID,
     ) -> Reservation | Refused | Stale:
         return await ledger.reserve(
             lease_id=lease_id,
             project_id=PROJECT,
             config_version=version,
-            kid=KID,
+            kid=kid,
+            model=MODEL,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
+            max_output_tokens=output_tokens if most is None else most,
+            clampable=clampable,
         )
 
     return reserve

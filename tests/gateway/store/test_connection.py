@@ -12,7 +12,7 @@ from gateway.quota.reservation import Reservation
 from gateway.store.connection import connect
 from gateway.store.errors import StoreUnavailable
 from gateway.store.ledger import RedisLedger
-from tests.gateway.store.conftest import KID, PROJECT, until
+from tests.gateway.store.conftest import KID, MODEL, PROJECT, until
 from tests.stack.process import free_port
 from tests.stack.redis import start_redis
 
@@ -23,8 +23,11 @@ async def reserve(ledger: RedisLedger) -> object:
         project_id=PROJECT,
         config_version=1,
         kid=KID,
+        model=MODEL,
         input_tokens=1,
         output_tokens=1,
+        max_output_tokens=1,
+        clampable=False,
     )
 
 

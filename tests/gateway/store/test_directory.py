@@ -190,8 +190,11 @@ async def reserve(ledger: RedisLedger, lease_id: str, grant: Grant) -> object:
         project_id=PROJECT,
         config_version=grant.projects[PROJECT].version,
         kid=grant.principal.kid,
+        model="gpt-oss-120b",
         input_tokens=1,
         output_tokens=1,
+        max_output_tokens=1,
+        clampable=False,
     )
 
 

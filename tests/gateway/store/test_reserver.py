@@ -19,8 +19,11 @@ ASKED: Any = {
     "project_id": PROJECT,
     "config_version": 1,
     "kid": KID,
+    "model": "gpt-oss-120b",
     "input_tokens": 100,
     "output_tokens": 200,
+    "max_output_tokens": 200,
+    "clampable": False,
 }
 
 
@@ -37,10 +40,10 @@ class Deaf:
             await self._ledger.reserve(**asked)
         raise StoreUnavailable("no answer")
 
-    async def release(self, *, project_id: str, lease_id: str) -> None:
+    async def release(self, *, project_id: str, lease_id: str, kid: str) -> None:
         if self.away:
             raise StoreUnavailable("away")
-        await self._ledger.release(project_id=project_id, lease_id=lease_id)
+        await self._ledger.release(project_id=project_id, lease_id=lease_id, kid=kid)
 
 
 async def leases(redis: Redis) -> int:
@@ -78,7 +81,7 @@ async def test_a_reserve_that_redis_runs_late_takes_nothing(
     create_project: CreateProject, ledger: RedisLedger, redis: Redis
 ) -> None:
     await create_project(tokens_per_minute=6_000)
-    await ledger.release(project_id=PROJECT, lease_id="a")
+    await ledger.release(project_id=PROJECT, lease_id="a", kid=KID)
     with pytest.raises(StoreUnavailable):
         await ledger.reserve(**ASKED)
 

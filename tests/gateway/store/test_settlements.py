@@ -20,7 +20,7 @@ from gateway.store.ledger import RedisLedger, Verdict
 from gateway.store.scripts import read_script
 from gateway.store.settlements import MAX_AGE_S, Settler
 from gateway.store.usage import EPOCH, UsageReader
-from tests.gateway.store.conftest import KID, PROJECT, until
+from tests.gateway.store.conftest import KID, MODEL, PROJECT, until
 from tests.stack.process import free_port
 from tests.stack.redis import start_redis
 
@@ -33,10 +33,13 @@ def reservation(response_id: str) -> Reservation:
         lease_id=response_id,
         project_id=PROJECT,
         kid=KID,
+        model="m",
         input_tokens=100,
         output_tokens=0,
+        max_output_tokens=0,
         admitted_at_ms=0,
         day=(DAY - EPOCH).days,
+        month=202611,
         rate_limits=RateLimitState(None, None),
     )
 
@@ -51,9 +54,7 @@ class FlakyLedger:
         self.asked: list[str] = []
         self.charged: list[str] = []
 
-    async def settle(
-        self, reservation: Reservation, usage: Usage, *, model: str, status: str
-    ) -> Verdict:
+    async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> Verdict:
         self.asked.append(reservation.lease_id)
         if self.frozen:
             await anyio.sleep_forever()
@@ -66,7 +67,7 @@ class FlakyLedger:
 
 
 async def settle(settler: Settler, response_id: str) -> None:
-    await settler.settle(reservation(response_id), USAGE, model="m", status="completed")
+    await settler.settle(reservation(response_id), USAGE, status="completed")
 
 
 async def test_a_settlement_is_in_redis_when_settle_returns() -> None:
@@ -205,8 +206,11 @@ async def test_what_was_settled_while_redis_was_down_is_charged_once_when_it_is_
                     project_id=PROJECT,
                     config_version=1,
                     kid=KID,
+                    model=MODEL,
                     input_tokens=1,
                     output_tokens=1,
+                    max_output_tokens=1,
+                    clampable=False,
                 )
             assert time.monotonic() - started_at < 2
             with start_redis(port, tmp_path, durable=True):

@@ -97,13 +97,16 @@ async def test_a_project_is_what_the_model_says(
             project_id=PROJECT,
             config_version=1,
             kid=KID,
+            model="m",
             input_tokens=tokens,
             output_tokens=0,
+            max_output_tokens=0,
+            clampable=False,
         )
 
     async def settle(reservation: Reservation, used: int) -> str:
         usage = Usage(used, 0, 0, 0)
-        return await ledger.settle(reservation, usage, model="m", status="completed")
+        return await ledger.settle(reservation, usage, status="completed")
 
     for number, (word, *arguments) in enumerate(steps):
         model.now_us = (clock.now - START) / timedelta(microseconds=1)
