@@ -59,6 +59,10 @@ bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
 bench-lag: setup ## How long the worst requests stop the event loop
 	.venv/bin/python -m bench.lag
 
+.PHONY: bench-store
+bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a reserved and settled request
+	.venv/bin/python -m bench.store
+
 .PHONY: proto
 proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never edited)
 	.venv-proto/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/wire/v1/*.proto

@@ -69,6 +69,10 @@ _HEADERS: dict[str, tuple[str, Json]] = {
     ),
     "x-ratelimit-remaining-tokens": ("Tokens left at once.", {"type": "integer"}),
     "x-ratelimit-reset-tokens": ("When all are there again: `1.5s`.", {"type": "string"}),
+    "x-gateway-max-output-tokens": (
+        "What the answer was cut to, because a budget has no more. Only if it was.",
+        {"type": "integer"},
+    ),
 }
 _RATE_LIMITS = [name for name in _HEADERS if name.startswith("x-ratelimit-")]
 _HEADERS_OF_STATUS = {

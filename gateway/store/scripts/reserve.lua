@@ -75,7 +75,7 @@ local project = read_scope(state[1], today, 0)
 -- Later than today only if the clock was set back: then the day it had been counts on.
 local day = project.day
 local month = month_of(day)
-project = read_scope(state[1], day, month)
+roll_scope(project, day, month)
 local key = read_scope(state[2], day, month)
 project.name, project.limits = 'project', read_limits(config[2])
 key.name, key.limits = 'key', read_limits(config[3])
@@ -85,40 +85,41 @@ local function backlog_us(rest_us)
   return math.min(math.max(rest_us - now_us, 0), MAX_DEBT_US)
 end
 
--- Of two buckets the one with less left; limit, remaining, reset ms. What is left of the burst, not
--- of the minute: a client that sends `remaining` at once must not be refused.
-local function tighter(told, limit, rest_us)
-  if not limit then
-    return told
-  end
-  local backlog = backlog_us(rest_us)
-  local remaining = math.floor((BURST_US - backlog) * limit / MINUTE_US)
-  remaining = math.max(remaining, backlog == 0 and 1 or 0)
-  if told[1] < 0 or remaining < told[2] then
-    return { limit, remaining, math.ceil(backlog / 1000) }
-  end
-  return told
-end
-
-local function answer(...)
-  local reply = { ... }
-  local requests, tokens = { -1, 0, 0 }, { -1, 0, 0 }
-  for _, scope in ipairs(scopes) do
-    requests = tighter(requests, scope.limits.requests, scope.requests)
-    tokens = tighter(tokens, scope.limits.tokens, scope.tokens)
-    tokens = tighter(tokens, scope.limits.input, scope.input)
-    tokens = tighter(tokens, scope.limits.output, scope.output)
-  end
-  for _, told in ipairs({ requests, tokens }) do
-    for position = 1, 3 do
-      reply[#reply + 1] = told[position]
+-- Of what was told so far and another bucket, the one with less left: limit, remaining, backlog.
+-- What is left of the burst, not of the minute: a client that sends it at once must not be refused.
+local function tighter(told_limit, told_remaining, told_backlog, limit, rest_us)
+  if limit then
+    local backlog = backlog_us(rest_us)
+    local remaining = math.floor((BURST_US - backlog) * limit / MINUTE_US)
+    if remaining < 1 then
+      remaining = backlog == 0 and 1 or 0
+    end
+    if told_limit < 0 or remaining < told_remaining then
+      return limit, remaining, backlog
     end
   end
+  return told_limit, told_remaining, told_backlog
+end
+
+-- Appends BUCKETS to a reply.
+local function answer(reply)
+  local p, k = project.limits, key.limits
+  local limit, remaining, backlog = tighter(-1, 0, 0, p.requests, project.requests)
+  limit, remaining, backlog = tighter(limit, remaining, backlog, k.requests, key.requests)
+  local size = #reply
+  reply[size + 1], reply[size + 2], reply[size + 3] = limit, remaining, math.ceil(backlog / 1000)
+  limit, remaining, backlog = tighter(-1, 0, 0, p.tokens, project.tokens)
+  limit, remaining, backlog = tighter(limit, remaining, backlog, p.input, project.input)
+  limit, remaining, backlog = tighter(limit, remaining, backlog, p.output, project.output)
+  limit, remaining, backlog = tighter(limit, remaining, backlog, k.tokens, key.tokens)
+  limit, remaining, backlog = tighter(limit, remaining, backlog, k.input, key.input)
+  limit, remaining, backlog = tighter(limit, remaining, backlog, k.output, key.output)
+  reply[size + 4], reply[size + 5], reply[size + 6] = limit, remaining, math.ceil(backlog / 1000)
   return reply
 end
 
 if lease_id == '' then
-  return answer('told')
+  return answer({ 'told' })
 end
 if redis.call('EXISTS', KEYS[5]) == 1 then
   return { 'released' }
@@ -127,12 +128,13 @@ end
 local held = redis.call('HGET', KEYS[4], lease_id)
 if held then
   local lease = read_lease(held)
-  return answer('admitted', lease.admitted_ms, lease.day, lease.month, lease.budget - lease.input)
+  return answer({ 'admitted', lease.admitted_ms, lease.day, lease.month, lease.budget - lease.input })
 end
 
 -- Budgets may cut what is asked for, so they come first. What is left of the hard ones:
 local left = math.huge
-for _, scope in ipairs(scopes) do
+for position = 1, 2 do
+  local scope = scopes[position]
   local limits = scope.limits
   if limits.daily and limits.daily_mode == 'hard' then
     left = math.min(left, limits.daily - scope.day_used - scope.day_reserved)
@@ -178,7 +180,7 @@ local function check_rate(scope, quota_name, limit, rest_us, cost)
   end
 end
 
-local function check_budget(scope, quota_name, budget, mode, used, reserved, ends_on)
+local function check_budget(scope, quota_name, budget, mode, used, reserved, period_ends_on)
   if not budget then
     return
   end
@@ -187,7 +189,7 @@ local function check_budget(scope, quota_name, budget, mode, used, reserved, end
     cost, reserved = estimate, 0
   end
   if used + reserved + cost > budget then
-    local wait_ms = math.ceil((ends_on * DAY_US - now_us) / 1000)
+    local wait_ms = math.ceil((period_ends_on(day) * DAY_US - now_us) / 1000)
     refuse(scope, mode, quota_name, wait_ms, cost > budget)
   end
 end
@@ -199,7 +201,8 @@ if key.limits.concurrent then
   key.live = redis.call('ZCOUNT', KEYS[6], '(' .. integer(now_ms), '+inf')
 end
 
-for _, scope in ipairs(scopes) do
+for position = 1, 2 do
+  local scope = scopes[position]
   local limits = scope.limits
   check_rate(scope, 'requests_per_minute', limits.requests, scope.requests, 1)
   check_rate(scope, 'tokens_per_minute', limits.tokens, scope.tokens, estimate)
@@ -209,14 +212,12 @@ for _, scope in ipairs(scopes) do
     refuse(scope, limits.rate_mode, 'concurrent_requests', CONCURRENCY_RETRY_MS, false)
   end
   check_budget(scope, 'daily_tokens', limits.daily, limits.daily_mode,
-    scope.day_used, scope.day_reserved, day + 1)
-  if limits.monthly then
-    check_budget(scope, 'monthly_tokens', limits.monthly, limits.monthly_mode,
-      scope.month_used, scope.month_reserved, next_month_begins(day))
-  end
+    scope.day_used, scope.day_reserved, next_day)
+  check_budget(scope, 'monthly_tokens', limits.monthly, limits.monthly_mode,
+    scope.month_used, scope.month_reserved, next_month_begins)
 end
 if word then
-  return answer(word, quota, which, retry_after_ms)
+  return answer({ word, quota, which, retry_after_ms })
 end
 
 -- In shadow mode a bucket is never in debt: what it would have refused would have cost nothing.
@@ -233,7 +234,8 @@ local function debited(scope, rest_us, limit, cost)
 end
 
 local packed = {}
-for position, scope in ipairs(scopes) do
+for position = 1, 2 do
+  local scope = scopes[position]
   local limits = scope.limits
   scope.requests = debited(scope, scope.requests, limits.requests, 1)
   scope.tokens = debited(scope, scope.tokens, limits.tokens, estimate)
@@ -255,7 +257,7 @@ redis.call('ZADD', KEYS[3], lease_end, lease_id)
 if key.limits.concurrent then
   redis.call('ZADD', KEYS[6], lease_end, lease_id)
 end
-local reply = answer('admitted', now_ms, day, month, max_output)
+local reply = answer({ 'admitted', now_ms, day, month, max_output })
 for _, words in ipairs(shadowed) do
   reply[#reply + 1] = words
 end

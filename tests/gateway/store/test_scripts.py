@@ -33,7 +33,7 @@ def test_the_header_documents_every_word_it_returns(name: str) -> None:
     header, code = read_script(name).split("]]", 1)
     returns = header[header.index("Returns") :]
     documented = set(re.findall(r"\{'(\w+)'", returns))
-    said = set(re.findall(r"(?:return \{ |reply(?:, \w+)* = \{ |answer\()'(\w+)'", code))
+    said = set(re.findall(r"(?:return \{ |reply(?:, \w+)* = \{ |answer\(\{ )'(\w+)'", code))
     for words in re.findall(r"(?:word|verdict)(?:, \w+)* = (.+)", code):
         said.update(re.findall(r"'(\w+)'", words))
     assert said == documented

@@ -15,6 +15,7 @@ local function end_lease(lease_id, lease, kid, day, month, input, output, input_
   end
   local config = redis.call('HMGET', KEYS[1], 'limits', 'k:' .. kid)
   local state = redis.call('HMGET', KEYS[2], 'p', kid)
+  local held = lease and lease.budget or 0
   local packed = {}
   for each = 1, 2 do
     local scope = read_scope(state[each], day, month)
@@ -22,11 +23,11 @@ local function end_lease(lease_id, lease, kid, day, month, input, output, input_
     -- The day and the month are those of the admission; of one that is over nothing is counted any more.
     if scope.day == day then
       scope.day_used = scope.day_used + input + output
-      scope.day_reserved = math.max(scope.day_reserved - (lease and lease.budget or 0), 0)
+      scope.day_reserved = math.max(scope.day_reserved - held, 0)
     end
     if scope.month == month then
       scope.month_used = scope.month_used + input + output
-      scope.month_reserved = math.max(scope.month_reserved - (lease and lease.budget or 0), 0)
+      scope.month_reserved = math.max(scope.month_reserved - held, 0)
     end
     packed[each] = pack_scope(scope)
   end

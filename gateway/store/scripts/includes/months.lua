@@ -17,6 +17,10 @@ local function month_of(day)
   return year * 100 + from_march + 3
 end
 
+local function next_day(day)
+  return day + 1
+end
+
 -- The day on which the month of `day` is over.
 local function next_month_begins(day)
   local month = month_of(day)

@@ -7,6 +7,15 @@
 local SCOPE = '>dddddddddd'
 local MAX_DEBT_US = 60 * MINUTE_US -- a clock that was ahead, then failed over, heals in this time
 
+local function roll_scope(scope, day, month)
+  if scope.day < day then
+    scope.day, scope.day_used, scope.day_reserved = day, 0, 0
+  end
+  if scope.month < month then
+    scope.month, scope.month_used, scope.month_reserved = month, 0, 0
+  end
+end
+
 local function read_scope(text, day, month)
   local scope = {}
   if text then
@@ -17,12 +26,7 @@ local function read_scope(text, day, month)
     scope.requests, scope.tokens, scope.input, scope.output = 0, 0, 0, 0
     scope.day, scope.month = 0, 0
   end
-  if scope.day < day then
-    scope.day, scope.day_used, scope.day_reserved = day, 0, 0
-  end
-  if scope.month < month then
-    scope.month, scope.month_used, scope.month_reserved = month, 0, 0
-  end
+  roll_scope(scope, day, month)
   return scope
 end
 
