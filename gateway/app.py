@@ -41,11 +41,17 @@ from gateway.schema_compiler import SchemaCompiler
 from gateway.stations import ModelSettings, Stations
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
+from gateway.store.identity import StoreIdentity
+from gateway.store.leased_projects import QUIET_AFTER_S, LeasedProjects
 from gateway.store.ledger import RedisLedger
+from gateway.store.open_leases import OpenLeases
 from gateway.store.ping import RedisPing
+from gateway.store.reaper import Reaper
 from gateway.store.reserver import Reserver
 from gateway.store.settlements import Settler
+from gateway.store.spool import Spool
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.settlements import SettlementTelemetry
 from gateway.telemetry.upstream import UpstreamTelemetry
 from gateway.tokenizing import PromptTokenizer
 from gateway.upstream.attempt import UpstreamTimeouts
@@ -55,8 +61,6 @@ from wire.vocabulary import load_ranks
 
 _log = logging.getLogger(__name__)
 
-# Added to a response's longest duration: its lease must outlive it.
-LEASE_MARGIN_S = 30
 FLUSH_DEADLINE_S = 10
 
 
@@ -104,14 +108,35 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     ping = RedisPing(redis_url)
     ledger = RedisLedger(
         redis,
-        lease_ms=int((settings.max_duration_s + LEASE_MARGIN_S) * 1000),
+        lease_ms=int(settings.lease_s * 1000),
         observe=metrics.store_operation,
     )
-    reserver = Reserver(ledger)
+    spool = (
+        None
+        if settings.spool_dir is None
+        else Spool(settings.spool_dir, max_bytes=settings.spool_max_bytes)
+    )
     settler = Settler(
         ledger,
-        on_pending=metrics.settlements_pending.set,
-        on_dropped=metrics.settlements_lost.inc,
+        observer=SettlementTelemetry(metrics),
+        identity=StoreIdentity(redis).ask,
+        spool=spool,
+        keep_s=settings.settlement_keep_s,
+    )
+    leased_projects = LeasedProjects(
+        redis, quiet_after_s=max(QUIET_AFTER_S, 2 * settings.max_duration_s)
+    )
+    reserver = Reserver(ledger, leased_projects, may_admit=lambda: not settler.full)
+    leases = OpenLeases(
+        ledger,
+        interval_s=settings.renew_interval_s,
+        on_renewed=lambda result, count: metrics.leases_renewed.labels(result).inc(count),
+    )
+    reaper = Reaper(
+        ledger,
+        leased_projects,
+        interval_s=settings.reap_interval_s,
+        on_reaped=metrics.leases_reaped.inc,
     )
     peppers = Peppers.parse(settings.key_peppers.get_secret_value())
     authenticator = Authenticator(Directory(redis, peppers))
@@ -138,6 +163,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         tokenizer=PromptTokenizer(Encoding(load_ranks()), beside_the_loop),
         ledger=reserver,
         usual_output=UsualOutput(),
+        leases=leases,
         settler=settler,
         engine=engine,
         seal=Seal(peppers.by_version),
@@ -178,6 +204,11 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with redis, ping, pool, schemas, anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
+        tasks.start_soon(settler.watch)
+        if spool is not None:
+            tasks.start_soon(settler.keep_spool)
+        tasks.start_soon(leases.run)
+        tasks.start_soon(reaper.run)
         tasks.start_soon(reserver.run)
         tasks.start_soon(readiness.watch)
         gateway = Gateway(tenant, ops, metrics, readiness, in_flight)
@@ -189,3 +220,5 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         left = await settler.flush(FLUSH_DEADLINE_S)
         if left:
             _log.error("%d settlements could not be written to Redis", left)
+        if spool is not None:
+            spool.close()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
@@ -64,6 +65,17 @@ class Settings(BaseSettings):
     # A comment is sent to a client after so long without an event.
     keep_alive_s: Seconds = 15.0
 
+    # Billing. A lease is a request's place in its quotas: renewed as long as its gateway
+    # lives, and settled by another one when it has ended.
+    lease_s: Seconds = 30.0
+    renew_interval_s: Seconds = 5.0
+    reap_interval_s: Seconds = 10.0
+    # How long a settlement that Redis has acknowledged may still get lost there.
+    settlement_keep_s: Seconds = 10.0
+    # Where settlements outlive this process while Redis does not take them.
+    spool_dir: Path | None = None
+    spool_max_bytes: Annotated[int, Field(ge=65536)] = 64 * 1024 * 1024
+
     # How it stops: not ready at once, accepting for drain_delay_s, then at most
     # drain_timeout_s for the streams that are open.
     drain_delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
@@ -114,6 +126,15 @@ class Settings(BaseSettings):
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError(
                 "GATEWAY_TLS_CERTIFICATE_FILE and GATEWAY_TLS_KEY_FILE: set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _leases_outlive_lost_renewals(self) -> Settings:
+        if self.lease_s < 3 * self.renew_interval_s:
+            raise ValueError(
+                "GATEWAY_LEASE_S must be three times GATEWAY_RENEW_INTERVAL_S or more:"
+                " one slow renewal must not end it"
             )
         return self
 

@@ -138,45 +138,47 @@ async def create_response(
         )
     outcome: Outcome = "cancelled"  # unless we get to know better
     error: ApiError | None = None
-    try:
-        observer.admitted(reservation)
-        generation = Generation(
-            request_id=response_id,
-            prompt=prompt,
-            max_output_tokens=reservation.max_output_tokens,
-            sampling=_sampling(request),
-            stop_token_ids=STOP_TOKEN_IDS,
-            cache_salt=_cache_salt(caller.project_id),
-            deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
-            constraint=constraint,
-            top_logprobs=request.top_logprobs if request.wants_logprobs else None,
-        )
-        # The engine keeps its own deadline; this is for a client that has stopped reading.
-        with anyio.move_on_after(model.max_duration_s + DEADLINE_MARGIN_S):
-            outcome = await _generate(
-                generation, stream, reservation, reply, observer, stations.engine
+    # Renewed from now on, with what it would be charged if this process died.
+    with stations.leases.held(reservation, lambda: stream.charged):
+        try:
+            observer.admitted(reservation)
+            generation = Generation(
+                request_id=response_id,
+                prompt=prompt,
+                max_output_tokens=reservation.max_output_tokens,
+                sampling=_sampling(request),
+                stop_token_ids=STOP_TOKEN_IDS,
+                cache_salt=_cache_salt(caller.project_id),
+                deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
+                constraint=constraint,
+                top_logprobs=request.top_logprobs if request.wants_logprobs else None,
             )
-    except UpstreamError as exc:
-        outcome, error = "failed", upstream_error(exc)
-        if stream.state is State.CREATED:
-            raise error from exc
-        await reply.fail(error, stream.fail(error))
-    except Exception:
-        # A bug of ours: told to the client, and raised for the log.
-        outcome, error = "failed", errors.internal_error()
-        if stream.state is State.STREAMING:
-            with suppress(ApiError):
-                await reply.fail(error, stream.fail(error))
-        raise
-    finally:
-        # 8 settle
-        if stream.state is State.STREAMING:
-            stream.abandon()
-        usage = stream.usage if outcome in ("completed", "incomplete") else stream.charged
-        observer.ended(outcome, usage, error)
-        stations.usual_output.learn(caller.project_id, usage.output_tokens)
-        with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
-            await stations.settler.settle(reservation, usage, status=outcome)
+            # The engine keeps its own deadline; this is for a client that has stopped reading.
+            with anyio.move_on_after(model.max_duration_s + DEADLINE_MARGIN_S):
+                outcome = await _generate(
+                    generation, stream, reservation, reply, observer, stations.engine
+                )
+        except UpstreamError as exc:
+            outcome, error = "failed", upstream_error(exc)
+            if stream.state is State.CREATED:
+                raise error from exc
+            await reply.fail(error, stream.fail(error))
+        except Exception:
+            # A bug of ours: told to the client, and raised for the log.
+            outcome, error = "failed", errors.internal_error()
+            if stream.state is State.STREAMING:
+                with suppress(ApiError):
+                    await reply.fail(error, stream.fail(error))
+            raise
+        finally:
+            # 8 settle
+            if stream.state is State.STREAMING:
+                stream.abandon()
+            usage = stream.usage if outcome in ("completed", "incomplete") else stream.charged
+            observer.ended(outcome, usage, error)
+            stations.usual_output.learn(caller.project_id, usage.output_tokens)
+            with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
+                await stations.settler.settle(reservation, usage, status=outcome)
 
 
 async def render_prompt(

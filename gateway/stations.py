@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -83,6 +83,14 @@ class Ledger(Protocol):
     ) -> Reservation | Refused | Stale: ...
 
 
+class Leases(Protocol):
+    """Keeps the leases of open requests from ending."""
+
+    def held(
+        self, reservation: Reservation, charged: Callable[[], Usage]
+    ) -> AbstractContextManager[None]: ...
+
+
 class Settler(Protocol):
     """Charges a response exactly once, now or later; raises nothing."""
 
@@ -128,6 +136,7 @@ class Stations:
     tokenizer: Tokenizer
     ledger: Ledger
     usual_output: UsualOutput
+    leases: Leases
     settler: Settler
     engine: Engine
     seal: Seal

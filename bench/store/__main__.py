@@ -134,7 +134,7 @@ async def run(url: str, calls: int, rounds: int) -> bool:
                 into.append(await bench.reserve(n, f"{round_}-{n}"))
 
             async def settle(n: int, of: list[Reservation] = held) -> None:
-                await bench._ledger.settle(of[n], USED, status="completed")  # noqa: SLF001
+                await bench._ledger.settle(of[n], USED, status="completed")
 
             for name, call in (
                 ("reserve", reserve),

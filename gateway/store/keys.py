@@ -16,6 +16,16 @@ def api_key(kid: str) -> str:
     return f"gw:key:{kid}"
 
 
+def leased(part: int) -> str:
+    """Projects that may have leases."""
+    return f"gw:leased:{part}"
+
+
+def reaping(part: int) -> str:
+    """There while a gateway looks through that part."""
+    return f"gw:reaping:{part}"
+
+
 def config(project_id: str) -> str:
     return _tagged(project_id, "cfg")
 

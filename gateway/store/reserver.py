@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol, TypedDict, Unpack
 
 import anyio
@@ -37,6 +38,10 @@ class Request(TypedDict):
     clampable: bool
 
 
+class Projects(Protocol):
+    async def add(self, project_id: str) -> None: ...
+
+
 class Ledger(Protocol):
     async def reserve(self, **request: Unpack[Request]) -> Reservation | Refused | Stale: ...
 
@@ -46,8 +51,14 @@ class Ledger(Protocol):
 class Reserver:
     """The app starts `run()` in its task group."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(
+        self, ledger: Ledger, projects: Projects, *, may_admit: Callable[[], bool] = lambda: True
+    ) -> None:
+        """*projects*: the list that reapers look through. *may_admit*: whether what is
+        admitted now could be charged later."""
         self._ledger = ledger
+        self._projects = projects
+        self._may_admit = may_admit
         self._waiting: OrderedDict[str, Request] = OrderedDict()  # by lease id
         self._something_waits = anyio.Event()
 
@@ -58,6 +69,10 @@ class Reserver:
 
     async def reserve(self, **request: Unpack[Request]) -> Reservation | Refused | Stale:
         """As `RedisLedger.reserve`. Raises StoreUnavailable."""
+        if not self._may_admit():
+            raise StoreUnavailable("no more settlements can be kept")
+        # Before there is a lease: one that nobody can find would never be reaped.
+        await self._projects.add(request["project_id"])
         try:
             return await self._ledger.reserve(**request)
         except StoreUnavailable:

@@ -108,6 +108,38 @@ class Metrics:
             buckets=_STORE_S,
             registry=registry,
         )
+        self.settle_verdicts = Counter(
+            "gw_settle_verdicts",
+            "What Redis answered to settlements; all but settled and duplicate should be rare",
+            ("verdict",),
+            registry=registry,
+        )
+        self.settlements_undurable = Gauge(
+            "gw_settlements_undurable",
+            "Settlements that Redis has acknowledged and may still lose; said again if it does",
+            registry=registry,
+        )
+        self.spool_bytes = Gauge(
+            "gw_spool_bytes",
+            "Settlements on disk, because Redis does not take them",
+            registry=registry,
+        )
+        self.settlements_quarantined = Counter(
+            "gw_settlements_quarantined",
+            "Settlements too old to be charged without looking; kept beside the spool",
+            registry=registry,
+        )
+        self.leases_renewed = Counter(
+            "gw_leases_renewed",
+            "Leases renewed; unknown: they had ended before; failed: Redis did not answer",
+            ("result",),
+            registry=registry,
+        )
+        self.leases_reaped = Counter(
+            "gw_leases_reaped",
+            "Leases settled for gateways that are gone",
+            registry=registry,
+        )
         self.settlements_pending = Gauge(
             "gw_settlements_pending",
             "Settlements that are not in Redis yet; above 0 for long means trouble",

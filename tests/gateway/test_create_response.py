@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,11 @@ class Stage:
             rate_limits=NO_LIMITS,
         )
 
+    @contextmanager
+    def held(self, reservation: Reservation, charged: Callable[[], Usage]) -> Iterator[None]:
+        self.charged = charged
+        yield
+
     async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> None:
         await anyio.lowlevel.checkpoint()  # as Redis would: where cancellation can strike
         self.happened.append("settle")
@@ -141,6 +146,7 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
             tokenizer=PromptTokenizer(encoding, BesideTheLoop()),
             ledger=stage,
             usual_output=UsualOutput(),
+            leases=stage,
             settler=stage,
             engine=stage,
             seal=Seal({1: bytes(32)}),

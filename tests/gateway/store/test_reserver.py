@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from gateway.quota.reservation import Reservation
 from gateway.store.errors import StoreUnavailable
+from gateway.store.leased_projects import LeasedProjects
 from gateway.store.ledger import RedisLedger
 from gateway.store.reserver import Reserver
 from tests.gateway.store.conftest import KID, PROJECT, CreateProject, Reserve, until
@@ -63,7 +64,7 @@ async def test_a_lease_that_was_taken_unheard_is_given_back_with_its_tokens(
     await create_project(tokens_per_minute=6_000)
     before = (await ledger.rate_limits(PROJECT)).tokens
     deaf = Deaf(ledger)
-    reserver = Reserver(deaf)
+    reserver = Reserver(deaf, LeasedProjects(redis))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reserver.run)
         with pytest.raises(StoreUnavailable):
@@ -90,10 +91,10 @@ async def test_a_reserve_that_redis_runs_late_takes_nothing(
 
 
 async def test_what_waits_to_be_released_is_bounded(
-    ledger: RedisLedger, monkeypatch: pytest.MonkeyPatch
+    ledger: RedisLedger, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.store.reserver.MAX_WAITING", 3)
-    reserver = Reserver(Deaf(ledger, before=True))
+    reserver = Reserver(Deaf(ledger, before=True), LeasedProjects(redis))
     for number in range(10):
         with pytest.raises(StoreUnavailable):
             await reserver.reserve(**{**ASKED, "lease_id": str(number)})

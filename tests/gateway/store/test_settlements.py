@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -19,6 +21,7 @@ from gateway.store.errors import StoreUnavailable
 from gateway.store.ledger import RedisLedger, Verdict
 from gateway.store.scripts import read_script
 from gateway.store.settlements import MAX_AGE_S, Settler
+from gateway.store.spool import Spool
 from gateway.store.usage import EPOCH, UsageReader
 from tests.gateway.store.conftest import KID, MODEL, PROJECT, until
 from tests.stack.process import free_port
@@ -66,20 +69,72 @@ class FlakyLedger:
         return "settled"
 
 
+class Watcher:
+    """Hears what operators would see."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, object]] = []
+
+    def settled(self, verdict: Verdict) -> None:
+        self.heard.append(("settled", verdict))
+
+    def pending(self, settlements: int) -> None:
+        self.heard.append(("pending", settlements))
+
+    def undurable(self, settlements: int) -> None:
+        self.heard.append(("undurable", settlements))
+
+    def spooled(self, in_file_bytes: int) -> None:
+        self.heard.append(("spooled", in_file_bytes))
+
+    def quarantined(self) -> None:
+        self.heard.append(("quarantined", 1))
+
+    def lost(self) -> None:
+        self.heard.append(("lost", 1))
+
+    def told(self, what: str) -> list[object]:
+        return [value for word, value in self.heard if word == what]
+
+
+class Server:
+    """The history that the store has: changed by a restart, or a failover."""
+
+    def __init__(self) -> None:
+        self.identity = "first"
+        self.away = False
+
+    async def ask(self) -> str:
+        if self.away:
+            raise StoreUnavailable("away")
+        return self.identity
+
+
+def settler_of(
+    ledger: Any, watcher: Watcher | None = None, server: Server | None = None, **more: Any
+) -> Settler:
+    return Settler(
+        ledger,
+        observer=watcher or Watcher(),
+        identity=(server or Server()).ask,
+        **more,
+    )
+
+
 async def settle(settler: Settler, response_id: str) -> None:
     await settler.settle(reservation(response_id), USAGE, status="completed")
 
 
 async def test_a_settlement_is_in_redis_when_settle_returns() -> None:
     ledger = FlakyLedger()
-    settler = Settler(ledger)
+    settler = settler_of(ledger)
     await settle(settler, "a")
     assert (ledger.charged, settler.pending) == (["a"], 0)
 
 
 async def test_settlements_wait_while_redis_is_away_and_all_arrive() -> None:
-    ledger, pending = FlakyLedger(), list[int]()
-    settler = Settler(ledger, on_pending=pending.append)
+    ledger, watcher = FlakyLedger(), Watcher()
+    settler = settler_of(ledger, watcher)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(settler.run)
         ledger.away = True
@@ -91,12 +146,12 @@ async def test_settlements_wait_while_redis_is_away_and_all_arrive() -> None:
         await settle(settler, "d")
         tasks.cancel_scope.cancel()
     assert sorted(ledger.charged) == ["a", "b", "c", "d"]
-    assert pending == [1, 2, 3, 2, 1, 0]
+    assert watcher.told("pending") == [1, 2, 3, 2, 1, 0]
 
 
 async def test_a_settlement_older_than_its_marker_is_given_up_and_not_charged_twice() -> None:
-    ledger, now, dropped = FlakyLedger(), [0.0], list[str]()
-    settler = Settler(ledger, clock=lambda: now[0], on_dropped=lambda: dropped.append("one"))
+    ledger, now, watcher = FlakyLedger(), [0.0], Watcher()
+    settler = settler_of(ledger, watcher, unix_time=lambda: now[0])
     ledger.away = True
     await settle(settler, "a")
     now[0] = MAX_AGE_S + 1
@@ -104,7 +159,7 @@ async def test_a_settlement_older_than_its_marker_is_given_up_and_not_charged_tw
         tasks.start_soon(settler.run)
         await until(lambda: settler.pending == 0)
         tasks.cancel_scope.cancel()
-    assert (ledger.charged, dropped) == ([], ["one"])
+    assert (ledger.charged, watcher.told("lost")) == ([], [1])
 
 
 def test_markers_live_longer_than_settlements_wait() -> None:
@@ -116,7 +171,7 @@ def test_markers_live_longer_than_settlements_wait() -> None:
 async def test_settle_returns_at_once_when_redis_hangs() -> None:
     ledger = FlakyLedger()
     ledger.frozen = True
-    settler = Settler(ledger)
+    settler = settler_of(ledger)
     started_at = time.monotonic()
     for n in range(20):
         await settle(settler, str(n))
@@ -129,7 +184,7 @@ async def test_settle_returns_at_once_when_redis_hangs() -> None:
 async def test_a_cancelled_settlement_is_kept() -> None:
     ledger = FlakyLedger()
     ledger.frozen = True
-    settler = Settler(ledger)
+    settler = settler_of(ledger)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(settle, settler, "a")
         await anyio.wait_all_tasks_blocked()
@@ -140,7 +195,7 @@ async def test_a_cancelled_settlement_is_kept() -> None:
 async def test_one_that_redis_refuses_does_not_stop_the_others() -> None:
     ledger = FlakyLedger()
     ledger.refuses = {"poison"}
-    settler = Settler(ledger)
+    settler = settler_of(ledger)
     for response_id in ("poison", "a", "b"):
         await settle(settler, response_id)
     async with anyio.create_task_group() as tasks:
@@ -151,12 +206,12 @@ async def test_one_that_redis_refuses_does_not_stop_the_others() -> None:
 
 
 async def test_more_than_can_be_kept_is_dropped_loudly(caplog: pytest.LogCaptureFixture) -> None:
-    ledger, dropped = FlakyLedger(), list[str]()
+    ledger, watcher = FlakyLedger(), Watcher()
     ledger.away = True
-    settler = Settler(ledger, max_pending=2, on_dropped=lambda: dropped.append("one"))
+    settler = settler_of(ledger, watcher, max_pending=2)
     for response_id in "abc":
         await settle(settler, response_id)
-    assert (settler.pending, settler.full, dropped) == (2, True, ["one"])
+    assert (settler.pending, settler.full, watcher.told("lost")) == (2, True, [1])
     (lost,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "lease_id='c'" in lost.getMessage()
     assert "output_tokens=40" in lost.getMessage()
@@ -165,7 +220,7 @@ async def test_more_than_can_be_kept_is_dropped_loudly(caplog: pytest.LogCapture
 async def test_flush_says_what_waits_once_redis_is_back() -> None:
     ledger = FlakyLedger()
     ledger.away = True
-    settler = Settler(ledger)
+    settler = settler_of(ledger)
     await settle(settler, "a")
     ledger.away = False
     assert await settler.flush(deadline_s=5) == 0
@@ -173,13 +228,140 @@ async def test_flush_says_what_waits_once_redis_is_back() -> None:
 
 
 async def test_what_flush_cannot_say_is_told_as_lost(caplog: pytest.LogCaptureFixture) -> None:
-    ledger, dropped = FlakyLedger(), list[str]()
+    ledger, watcher = FlakyLedger(), Watcher()
     ledger.away = True
-    settler = Settler(ledger, on_dropped=lambda: dropped.append("one"))
+    settler = settler_of(ledger, watcher)
     await settle(settler, "a")
     assert await settler.flush(deadline_s=0.05) == 1
-    assert dropped == ["one"]
+    assert watcher.told("lost") == [1]
     assert "settlement lost, the gateway ends" in caplog.text
+
+
+async def test_what_was_acknowledged_is_said_again_when_the_server_has_lost_its_last_moments() -> (
+    None
+):
+    ledger, server, now = FlakyLedger(), Server(), [100.0]
+    settler = settler_of(ledger, server=server, keep_s=10, monotonic=lambda: now[0])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settler.run)
+        tasks.start_soon(settler.watch)
+        await settle(settler, "old")
+        now[0] += 11
+        await until(lambda: settler.undurable == 0)
+        for response_id in "abc":
+            await settle(settler, response_id)
+        assert settler.undurable == 3
+        # A failover to a replica that never heard of b and c.
+        ledger.charged = ["old", "a"]
+        server.identity = "second"
+        await until(lambda: ledger.charged == ["old", "a", "b", "c"])
+        assert settler.undurable == 3  # of the new server, and not yet durable there
+        tasks.cancel_scope.cancel()
+    assert ledger.asked == ["old", *"abc", *"abc"]
+
+
+async def test_nothing_is_forgotten_while_the_server_cannot_be_asked() -> None:
+    ledger, server, now = FlakyLedger(), Server(), [100.0]
+    settler = settler_of(ledger, server=server, keep_s=10, monotonic=lambda: now[0])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settler.run)
+        tasks.start_soon(settler.watch)
+        await settle(settler, "a")
+        await anyio.wait_all_tasks_blocked()
+        server.away = True
+        now[0] += 100
+        await anyio.sleep(0.7)  # the watcher has tried meanwhile
+        assert settler.undurable == 1
+        server.away, server.identity = False, "second"
+        await until(lambda: ledger.asked == ["a", "a"])
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_killed_gateways_spool_is_said_by_the_next_one(tmp_path: Path) -> None:
+    ledger, watcher = FlakyLedger(), Watcher()
+    ledger.away = True
+    killed = Spool(tmp_path, max_bytes=10**6)
+    settler = settler_of(ledger, watcher, spool=killed, unix_time=lambda: time.time() - 3)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settler.keep_spool)
+        for response_id in "abc":
+            await settle(settler, response_id)
+        await until(lambda: max([0, *map(int, map(str, watcher.told("spooled")))]) > 0)
+        tasks.cancel_scope.cancel()
+    killed.close()
+
+    ledger.away = False
+    next_one = settler_of(ledger, spool=Spool(tmp_path, max_bytes=10**6))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(next_one.run)
+        tasks.start_soon(next_one.keep_spool)
+        await until(lambda: sorted(ledger.charged) == ["a", "b", "c"])
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_spool_is_emptied_once_redis_has_everything(tmp_path: Path) -> None:
+    ledger, watcher = FlakyLedger(), Watcher()
+    ledger.away = True
+    spool = Spool(tmp_path, max_bytes=10**6)
+    settler = settler_of(ledger, watcher, spool=spool, unix_time=lambda: time.time() - 3)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settler.run)
+        tasks.start_soon(settler.keep_spool)
+        await settle(settler, "a")
+        await until(lambda: spool.bytes > 0)
+        ledger.away = False
+        await until(lambda: spool.bytes == 0)
+        tasks.cancel_scope.cancel()
+    assert (ledger.charged, settler.pending) == (["a"], 0)
+
+
+async def test_a_full_spool_stops_admissions_and_drops_nothing(tmp_path: Path) -> None:
+    ledger = FlakyLedger()
+    ledger.away = True
+    spool = Spool(tmp_path, max_bytes=400)  # one settlement
+    settler = settler_of(ledger, spool=spool, unix_time=lambda: time.time() - 3)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settler.keep_spool)
+        await settle(settler, "a")
+        await until(lambda: spool.bytes > 0)
+        assert not settler.full
+        await settle(settler, "b")
+        await until(lambda: settler.full)
+        assert settler.pending == 2
+        ledger.away = False
+        await settler.flush(5)
+        await until(lambda: not settler.full)
+        tasks.cancel_scope.cancel()
+    assert ledger.charged == ["a", "b"]
+
+
+async def test_what_is_too_old_to_be_charged_goes_to_the_quarantine(tmp_path: Path) -> None:
+    ledger, now, watcher = FlakyLedger(), [0.0], Watcher()
+    ledger.away = True
+    spool = Spool(tmp_path, max_bytes=10**6)
+    settler = settler_of(ledger, watcher, spool=spool, unix_time=lambda: now[0])
+    await settle(settler, "a")
+    now[0] = MAX_AGE_S + 1
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settler.run)
+        await until(lambda: settler.pending == 0)
+        tasks.cancel_scope.cancel()
+    assert (ledger.charged, watcher.told("quarantined")) == ([], [1])
+    (kept,) = (tmp_path / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(kept)["reservation"]["lease_id"] == "a"
+
+
+async def test_what_flush_cannot_say_is_in_the_spool_and_not_lost(tmp_path: Path) -> None:
+    ledger, watcher = FlakyLedger(), Watcher()
+    ledger.away = True
+    spool = Spool(tmp_path, max_bytes=10**6)
+    settler = settler_of(ledger, watcher, spool=spool)
+    await settle(settler, "a")
+    assert await settler.flush(deadline_s=0.05) == 1
+    spool.close()
+    assert watcher.told("lost") == []
+    (found,) = Spool(tmp_path, max_bytes=10**6).adopt()
+    assert (found.response_id, found.usage) == ("a", USAGE)
 
 
 async def test_what_was_settled_while_redis_was_down_is_charged_once_when_it_is_back(
@@ -188,7 +370,7 @@ async def test_what_was_settled_while_redis_was_down_is_charged_once_when_it_is_
     port = free_port()
     async with connect(f"redis://127.0.0.1:{port}") as client:
         ledger = RedisLedger(client, lease_ms=120_000)
-        settler = Settler(ledger)
+        settler = settler_of(ledger)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(settler.run)
             with start_redis(port, tmp_path, durable=True):
