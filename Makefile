@@ -59,6 +59,10 @@ bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
 bench-lag: setup ## How long the worst requests stop the event loop
 	.venv/bin/python -m bench.lag
 
+.PHONY: bench-memory
+bench-memory: setup ## How much memory hostile requests make the gateway take
+	.venv/bin/python -m bench.memory
+
 .PHONY: bench-store
 bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a reserved and settled request
 	.venv/bin/python -m bench.store

@@ -24,6 +24,7 @@ import uvloop
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
+from gateway.allocator import return_large_blocks
 from gateway.app import running_gateway
 from gateway.asgi.http_protocol import http_protocol
 from gateway.config import Settings
@@ -65,6 +66,7 @@ def main() -> int:
         return 0
     configure_logs(settings.log_level, sys.stdout)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    return_large_blocks()
     try:
         with (
             _listen(settings.host, settings.port, "GATEWAY_PORT") as tenant_socket,

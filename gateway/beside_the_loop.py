@@ -12,7 +12,9 @@ each prompt twice more.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -37,4 +39,25 @@ class BesideTheLoop:
         """What *work* returns or raises, in a thread, when it is the project's turn."""
         turn = self._turns.setdefault(project_id, anyio.Lock())
         async with turn:
-            return await anyio.to_thread.run_sync(work, limiter=self._threads)
+            done = await anyio.to_thread.run_sync(_done, work, limiter=self._threads)
+        if isinstance(done, _Failed):
+            try:
+                raise done.error
+            finally:
+                del done  # or it and this frame hold each other
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+
+
+def _done(work: Callable[[], Result]) -> Result | _Failed:
+    """An exception is handed over, not raised through anyio, where it would become a cycle of
+    frames with the megabytes in them that the work was about. The lines are kept, for a log."""
+    try:
+        return work()
+    except Exception as exc:  # noqa: BLE001
+        traceback.clear_frames(exc.__traceback__)
+        return _Failed(exc)

@@ -200,17 +200,15 @@ async def render_prompt(
         model.current_date or datetime.now(UTC).strftime("%Y-%m-%d"),
         partial(stations.seal.open, project_id=caller.project_id, model=model.name),
     )
-    try:
+    with suppress(TooManyTokens):
         return await stations.tokenizer.render(
             conversation,
             project_id=caller.project_id,
             body_bytes=body_bytes,
             max_tokens=max_tokens,
         )
-    except TooManyTokens as exc:
-        raise errors.context_length_exceeded(
-            f"more than {max_tokens}", model.context_tokens
-        ) from exc
+    # Not raised from TooManyTokens, whose traceback holds the text of the prompt.
+    raise errors.context_length_exceeded(f"more than {max_tokens}", model.context_tokens)
 
 
 def _sealer(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -29,7 +30,8 @@ Read = TypeVar("Read")
 
 
 class BodyBudget:
-    """Bytes of bodies that are arriving, of all requests: stalled uploads would fill the memory.
+    """Bytes of bodies in memory, of all requests: stalled uploads, and long ones that wait for
+    their turn to be read, would fill it.
 
     A project has a quarter of it, so that it cannot shut out the others.
     """
@@ -55,6 +57,40 @@ class BodyBudget:
             del self._held_bytes[project_id]
 
 
+class Body:
+    """A body that has arrived, and its place in the budget: a context manager, which gives that
+    back at its end, unless `release` has done so before."""
+
+    def __init__(self, data: bytes, project_id: str, budget: BodyBudget) -> None:
+        self.length = len(data)
+        self._data: bytes | None = data
+        self._project_id = project_id
+        self._budget = budget
+        self._held_bytes = len(data)
+
+    def take_data(self) -> bytes:
+        """What it says, once: whoever has read it needs no second copy in memory."""
+        data, self._data = self._data, None
+        assert data is not None
+        return data
+
+    def release(self) -> None:
+        """What was read of it has become a prompt: nothing large is left. May be repeated."""
+        self._budget.give_back(self._project_id, self._held_bytes)
+        self._held_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
     max_bytes: int
@@ -69,42 +105,43 @@ class Bodies:
         self._limits = limits
         self._beside_the_loop = beside_the_loop
 
-    async def receive(self, request: Request, project_id: str) -> bytes:
+    async def receive(self, request: Request, project_id: str) -> Body:
         """Raises ApiError (408, 413, 415, 429), or starlette's ClientDisconnect."""
-        return await read_json_body(request, project_id, self._limits)
+        return await receive_json_body(request, project_id, self._limits)
 
     async def read(
-        self, body: bytes, project_id: str, meaning: Callable[[Mapping[str, object]], Read]
+        self, body: Body, project_id: str, meaning: Callable[[Mapping[str, object]], Read]
     ) -> Read:
         """What *meaning* makes of the object in *body*. Raises ApiError: 400, and as it does."""
 
         def work() -> Read:
-            return meaning(parse_json_object(body))
+            return meaning(parse_json_object(body.take_data()))
 
-        if len(body) <= MAX_BYTES_ON_LOOP:
+        if body.length <= MAX_BYTES_ON_LOOP:
             return work()
         return await self._beside_the_loop.run(project_id, work)
 
 
-async def read_json_body(request: Request, project_id: str, limits: BodyLimits) -> bytes:
+async def receive_json_body(request: Request, project_id: str, limits: BodyLimits) -> Body:
     """Raises ApiError (408, 413, 415, 429), or starlette's ClientDisconnect."""
     _check_headers(request, limits)
     # Not a list of chunks: 42 bytes each for a client that sends one at a time.
-    body = bytearray()
+    data = bytearray()
     try:
         with anyio.fail_after(limits.timeout_s):
             async for chunk in request.stream():
-                if len(body) + len(chunk) > limits.max_bytes:
+                if len(data) + len(chunk) > limits.max_bytes:
                     raise body_too_large(limits.max_bytes)
                 # As they come: a length that is only announced would be taken by who lies.
                 if not limits.budget.take(project_id, len(chunk)):
                     raise too_many_bodies()
-                body += chunk
-        return bytes(body)
-    except TimeoutError as exc:
-        raise request_timeout() from exc
-    finally:
-        limits.budget.give_back(project_id, len(body))
+                data += chunk
+    except BaseException as exc:
+        limits.budget.give_back(project_id, len(data))
+        if isinstance(exc, TimeoutError):
+            raise request_timeout() from exc
+        raise
+    return Body(bytes(data), project_id, limits.budget)
 
 
 def _check_headers(request: Request, limits: BodyLimits) -> None:

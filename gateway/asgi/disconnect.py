@@ -39,5 +39,10 @@ async def while_connected(
             failure = exc
         tasks.cancel_scope.cancel()
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            # Its traceback holds this frame, and this frame would hold it: a cycle with the whole
+            # request in it, megabytes perhaps, until somebody collects garbage.
+            del failure
     return result

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from gateway.asgi.authentication import Authenticator
-from gateway.asgi.body import Bodies
+from gateway.asgi.body import Bodies, Body
 from gateway.asgi.boundary import telemetry_of
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.replies import Encoder, StreamReply, WholeReply
@@ -96,7 +96,18 @@ class GenerationEndpoint:
             body = await self._bodies.receive(http, caller.project_id)
         except ClientDisconnect:
             return
+        with body:
+            await self._read_and_answer(http, body, caller, scope, receive, send)
 
+    async def _read_and_answer(
+        self,
+        http: Request,
+        body: Body,
+        caller: Caller,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         # 3 validate
         asked = await while_connected(
             receive,
@@ -104,17 +115,17 @@ class GenerationEndpoint:
         )
         if asked is None:
             return
-        telemetry.streamed = asked.request.stream
+        telemetry_of(scope).streamed = asked.request.stream
         try:
             self._model.check(asked.request)
-            await self._answer(asked, len(body), caller, scope, receive, send)
+            await self._answer(asked, body, caller, scope, receive, send)
         except ApiError as error:
             raise asked.told(error) from error.__cause__
 
     async def _answer(
         self,
         asked: Asked,
-        body_bytes: int,
+        body: Body,
         caller: Caller,
         scope: Scope,
         receive: Receive,
@@ -132,18 +143,20 @@ class GenerationEndpoint:
                 reply,
                 telemetry,
                 self._stations,
-                body_bytes=body_bytes,
+                body_bytes=body.length,
                 object_name=asked.object_name,
             )
             await reply.end()
 
         if asked.request.stream:
-            stream = StreamReply(send, asked.encoder(response_id), asked.headers)
+            stream = StreamReply(
+                send, asked.encoder(response_id), asked.headers, on_start=body.release
+            )
 
             async def keep_alive() -> Never:
                 await stream.keep_alive(self._keep_alive_s)
 
             await while_connected(receive, lambda: answer_through(stream), keep_alive)
         else:
-            whole = WholeReply(send, asked.whole, asked.headers)
+            whole = WholeReply(send, asked.whole, asked.headers, on_start=body.release)
             await while_connected(receive, lambda: answer_through(whole))

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway.asgi.answers import json_answer
 from gateway.asgi.authentication import Authenticator
-from gateway.asgi.body import Bodies
+from gateway.asgi.body import Bodies, Body
 from gateway.asgi.boundary import telemetry_of
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.rate_limits import RateLimitHeaders
@@ -45,8 +45,8 @@ class InputTokensEndpoint:
         telemetry.route = "input_tokens"
         caller = await self._authenticator.caller_of(http)
         telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
-        body = await self._bodies.receive(http, caller.project_id)
-        prompt = await while_connected(http.receive, lambda: self._prompt(body, caller))
+        with await self._bodies.receive(http, caller.project_id) as body:
+            prompt = await while_connected(http.receive, lambda: self._prompt(body, caller))
         if prompt is None:
             raise ClientDisconnect
         return json_answer(
@@ -54,14 +54,14 @@ class InputTokensEndpoint:
             headers=await self._rate_limits.of(caller.project_id),
         )
 
-    async def _prompt(self, body: bytes, caller: Caller) -> Sequence[int]:
+    async def _prompt(self, body: Body, caller: Caller) -> Sequence[int]:
         request = await self._bodies.read(body, caller.project_id, self._meaning)
         self._model.check(request)
         return await render_prompt(
             request,
             caller,
             self._stations,
-            body_bytes=len(body),
+            body_bytes=body.length,
             max_tokens=MAX_TOKENS_COUNTED,
         )
 

@@ -27,8 +27,17 @@ class Encoder(Protocol):
 class StreamReply:
     """Server-sent events. What an event makes is one write: see `EventEncoder.encode`."""
 
-    def __init__(self, send: Send, encoder: Encoder, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        encoder: Encoder,
+        headers: Mapping[str, str],
+        *,
+        on_start: Callable[[], None] = lambda: None,
+    ) -> None:
+        """*on_start* is called when the generation begins."""
         self._headers = headers
+        self._on_start = on_start
         self._send = send
         self._encoder = encoder
         self._last_sent_at = time.monotonic()
@@ -36,6 +45,7 @@ class StreamReply:
         self._ended = False
 
     async def start(self, reservation: Reservation) -> None:
+        self._on_start()
         headers = {
             "content-type": "text/event-stream",
             "cache-control": "no-cache",
@@ -90,15 +100,22 @@ class WholeReply:
     """One JSON object, when the response has ended. A failure is an HTTP error."""
 
     def __init__(
-        self, send: Send, spelled: Callable[[Json], Json], headers: Mapping[str, str]
+        self,
+        send: Send,
+        spelled: Callable[[Json], Json],
+        headers: Mapping[str, str],
+        *,
+        on_start: Callable[[], None] = lambda: None,
     ) -> None:
-        """*spelled* makes the object to send from the response that has ended."""
+        """*spelled* makes the object to send from the response that has ended; *on_start* as above."""
+        self._on_start = on_start
         self._send = send
         self._spelled = spelled
         self._headers = dict(headers)
         self._response: Json | None = None
 
     async def start(self, reservation: Reservation) -> None:
+        self._on_start()
         self._headers |= reservation_headers(reservation)
 
     async def send(self, events: Sequence[Event]) -> None:

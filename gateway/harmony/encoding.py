@@ -18,11 +18,6 @@ _CONTROL_TOKEN_NAMES = {
     token_id: name.encode() for name, token_id in vocabulary.CONTROL_TOKENS.items()
 }
 
-# tiktoken gives up (a Rust panic, which no `except Exception` sees) on a run of
-# 1,000,000 blanks: its pattern looks ahead there and backtracks a step a
-# character. One pasted table is enough, so long runs are cut.
-_BLANK_BLOCK = 100_000  # characters
-
 # Long texts are encoded in slices of some 2 ms, to see early that there are too many.
 _SLICE = 32_768  # characters
 # Before what this matches the pattern always ends a token's word: no word goes on
@@ -32,6 +27,12 @@ _SLICE = 32_768  # characters
 _WORD_ENDS = re.compile(
     r"(?<=[A-Za-z])[0-9]|(?<=[A-Za-z0-9\u4e00-\u9fff])[\x00-&(-/:-@\[-`{-\x7f\u3001\u3002\uff0c]"
 )
+
+# No text that anybody reads goes on for so long without one. What does is cut all the same,
+# where its ids may then not be the shortest: encoding takes more and more a character as a word
+# grows (10 MB of one letter took 7 s, and now 0.2 s until it is clear that they are too many),
+# and gives up, with a Rust panic that no `except Exception` sees, on a million blanks.
+_LONGEST_WORD = 131_072  # characters
 
 
 class UnpairedSurrogate(ValueError):
@@ -71,11 +72,10 @@ class Encoding:
         except UnicodeEncodeError as exc:
             raise UnpairedSurrogate(f"an unpaired surrogate at character {exc.start}") from exc
         token_ids: list[int] = []
-        for part in _cut_long_blanks(text):
-            for piece in _slices(part):
-                if max_tokens is not None and len(token_ids) > max_tokens:
-                    raise TooManyTokens
-                token_ids += self._tiktoken.encode_ordinary(piece)
+        for piece in _slices(text):
+            if max_tokens is not None and len(token_ids) > max_tokens:
+                raise TooManyTokens
+            token_ids += self._tiktoken.encode_ordinary(piece)
         return token_ids
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -91,25 +91,14 @@ class Encoding:
         return text if text is not None else b"<|%d|>" % token_id
 
 
-def _cut_long_blanks(text: str) -> Iterator[str]:
-    """The parts of *text*, one at least, in which no run of blanks is longer than two blocks."""
-    start = 0
-    # Whoever fills two blocks in a row fills a whole aligned one: it is enough
-    # to look at those, and isspace() stops at the first letter.
-    for block in range(0, len(text) - _BLANK_BLOCK, _BLANK_BLOCK):
-        end = block + _BLANK_BLOCK
-        if text[block:end].isspace():
-            yield text[start:end]
-            start = end
-    yield text[start:]
-
-
 def _slices(text: str) -> Iterator[str]:
-    """The parts of *text*, one at least, which have the ids of the whole."""
+    """The parts of *text*, one at least, which have the ids of the whole unless a word is too long."""
     start = 0
     # Window by window: a search through megabytes would keep the interpreter.
     for window in range(_SLICE, len(text), _SLICE):
-        if cut := _WORD_ENDS.search(text, window, window + _SLICE):
-            yield text[start : cut.start()]
-            start = cut.start()
+        found = _WORD_ENDS.search(text, window, window + _SLICE)
+        cut = found.start() if found else window + _SLICE
+        if found or cut - start > _LONGEST_WORD:
+            yield text[start:cut]
+            start = cut
     yield text[start:]

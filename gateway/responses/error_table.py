@@ -250,7 +250,7 @@ ERROR_TABLE = (
     ErrorKind(
         Occasion.BODY,
         ("gateway_overloaded",),
-        "more than `GATEWAY_MAX_BUFFERED_BYTES` of bodies are arriving, or a quarter of it for one"
+        "more than `GATEWAY_MAX_BUFFERED_BYTES` of bodies are in memory, or a quarter of it for one"
         " project",
         "after Retry-After",
         errors.too_many_bodies(),

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.asgi.body import BodyBudget, BodyLimits, read_json_body
+from gateway.asgi.body import BodyBudget, BodyLimits, receive_json_body
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.replies import StreamReply
@@ -29,7 +29,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:
 
     scope = {"type": "http", "method": "POST", "headers": []}
     with pytest.raises(ApiError) as told:
-        await read_json_body(Request(scope, receive), "p", BodyLimits(10, 0.01, BodyBudget(10)))
+        await receive_json_body(Request(scope, receive), "p", BodyLimits(10, 0.01, BodyBudget(10)))
     assert (told.value.status, told.value.code) == (408, "request_timeout")
 
 

@@ -66,6 +66,32 @@ def test_a_million_blanks_are_a_text_like_any_other(encoding: Encoding, blank: s
         assert encoding.decode(encoding.encode_text(text)) == text
 
 
+@pytest.mark.parametrize("letter", ["a", "\u0e01", "\U0001f600", "7", "-", "\u4e2d"])
+def test_a_word_that_never_ends_is_cut_but_loses_nothing(encoding: Encoding, letter: str) -> None:
+    text = letter * 300_000
+    assert encoding.decode(encoding.encode_text(text)) == text
+
+
+def test_a_word_that_never_ends_is_given_up_long_before_its_end(
+    encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = 0
+    encode = encoding._tiktoken.encode_ordinary
+
+    class Counting:
+        @staticmethod
+        def encode_ordinary(piece: str) -> list[int]:
+            nonlocal encoded
+            encoded += len(piece)
+            return encode(piece)
+
+    monkeypatch.setattr(encoding, "_tiktoken", Counting)
+    with pytest.raises(TooManyTokens):
+        encoding.encode_text("a" * 10_000_000, max_tokens=131_072)
+    # Eight letters a token, and the slice in which it becomes clear.
+    assert encoded < 131_072 * 8 + 200_000
+
+
 @pytest.mark.parametrize(
     "token_id", [-1, FIRST_CONTROL_TOKEN, 200_006, 200_017, SIZE - 1, SIZE, 2**64]
 )

@@ -1,0 +1,1 @@
+"""How much memory hostile requests make the gateway take."""
