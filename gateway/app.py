@@ -149,7 +149,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     engine = TritonEngine(
         pool, timeouts, model_name=settings.model, observer=UpstreamTelemetry(metrics)
     )
-    schemas = SchemaCompiler()
+    schemas = SchemaCompiler(observe=metrics.schema_checked)
     beside_the_loop = BesideTheLoop()
     stations = Stations(
         model=ModelSettings(
@@ -188,9 +188,16 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             keep_alive_s=settings.keep_alive_s,
         )
 
+    drop_unsupported_tools = settings.unsupported_tools == "drop"
     tenant = tenant_api(
-        endpoint(ResponsesApi(Dialect(object_name=settings.api_object), model=settings.model)),
-        endpoint(ChatApi()),
+        endpoint(
+            ResponsesApi(
+                Dialect(object_name=settings.api_object),
+                model=settings.model,
+                drop_unsupported_tools=drop_unsupported_tools,
+            )
+        ),
+        endpoint(ChatApi(drop_unsupported_tools=drop_unsupported_tools)),
         InputTokensEndpoint(authenticator, stations, served, bodies, rate_limits),
         ModelsEndpoint(authenticator, served, rate_limits, created=int(time.time())),
         rate_limits,

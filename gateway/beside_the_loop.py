@@ -12,7 +12,6 @@ each prompt twice more.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -55,9 +54,8 @@ class _Failed:
 
 def _done(work: Callable[[], Result]) -> Result | _Failed:
     """An exception is handed over, not raised through anyio, where it would become a cycle of
-    frames with the megabytes in them that the work was about. The lines are kept, for a log."""
+    frames with the megabytes in them that the work was about."""
     try:
         return work()
     except Exception as exc:  # noqa: BLE001
-        traceback.clear_frames(exc.__traceback__)
         return _Failed(exc)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     default_max_output_tokens: Annotated[int, Field(ge=1)] = 32_768
     # What the response object is called: the spec's word, or OpenAI's.
     api_object: ObjectName = "chat.completion"
+    # Tools that are no functions: refuse the request, or serve it without them.
+    unsupported_tools: Literal["reject", "drop"] = "reject"
     # YYYY-MM-DD that the model is told; today (UTC) when it is not set.
     current_date: date | None = None
 

@@ -44,7 +44,7 @@ from gateway.responses.errors import ApiError
 from gateway.responses.failures import quota_exceeded, upstream_error
 from gateway.responses.logprobs import TokenLogprobs
 from gateway.responses.output_mapping import OutputMapping
-from gateway.responses.prompt import to_conversation
+from gateway.responses.prompt import dropped_references, to_conversation
 from gateway.responses.request import CreateResponse
 from gateway.responses.response import ResponseObject
 from gateway.responses.schema_limits import check_schema_limits
@@ -107,6 +107,8 @@ async def create_response(
         raise errors.context_length_exceeded(str(len(prompt)), model.context_tokens)
     max_output_tokens = min(request.max_output_tokens or model.default_max_output_tokens, room)
     observer.rendered(len(prompt))
+    if references := dropped_references(request):
+        observer.dropped("item_reference", references)
 
     stream = ResponseStream(
         ResponseObject(
@@ -159,7 +161,9 @@ async def create_response(
                     generation, stream, reservation, reply, observer, stations.engine
                 )
         except UpstreamError as exc:
-            outcome, error = "failed", upstream_error(exc)
+            schemas = [] if constraint is None else schemas_to_compile(request, constraint)
+            error = upstream_error(exc, schemas=[schema.param for schema in schemas])
+            outcome = "failed"
             if stream.state is State.CREATED:
                 raise error from exc
             await reply.fail(error, stream.fail(error))
@@ -176,6 +180,8 @@ async def create_response(
                 stream.abandon()
             usage = stream.usage if outcome in ("completed", "incomplete") else stream.charged
             observer.ended(outcome, usage, error)
+            if stream.suppressed_calls:
+                observer.dropped("call", stream.suppressed_calls)
             stations.usual_output.learn(caller.project_id, usage.output_tokens)
             with anyio.move_on_after(SETTLE_DEADLINE_S, shield=True):
                 await stations.settler.settle(reservation, usage, status=outcome)

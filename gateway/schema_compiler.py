@@ -15,8 +15,9 @@ import hashlib
 import json
 import signal
 import sys
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,15 @@ class _Project:
 class SchemaCompiler:
     """A context manager; its processes end with it."""
 
-    def __init__(self, *, max_processes: int = MAX_PROCESSES) -> None:
+    def __init__(
+        self,
+        *,
+        max_processes: int = MAX_PROCESSES,
+        observe: Callable[[str, float], None] = lambda result, seconds: None,
+    ) -> None:
+        """*observe* is told of every check for which schemas were compiled: accepted, refused,
+        overloaded or cancelled, and how many seconds it took, waiting included."""
+        self._observe = observe
         self._free = anyio.Semaphore(max_processes)
         self._idle: list[_CompilerProcess] = []
         self._projects: dict[str, _Project] = {}
@@ -131,6 +140,17 @@ class SchemaCompiler:
         enforced; 429 if too many of the project's requests wait here already."""
         if self._recall(project_id, schemas):
             return
+        began, result = time.perf_counter(), "cancelled"
+        try:
+            await self._check(project_id, schemas)
+            result = "accepted"
+        except ApiError as error:
+            result = "refused" if error.status == 400 else "overloaded"
+            raise
+        finally:
+            self._observe(result, time.perf_counter() - began)
+
+    async def _check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
         project = self._projects.setdefault(project_id, _Project())
         if project.waiting >= MAX_WAITING_OF_A_PROJECT:
             raise errors.overloaded()

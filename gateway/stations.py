@@ -123,6 +123,9 @@ class Observer(Protocol):
 
     def received(self, chunk: Chunk) -> None: ...
 
+    def dropped(self, kind: Literal["tool", "item_reference", "call"], count: int) -> None:
+        """The request is, or was, served without these."""
+
     def ended(self, outcome: Outcome, usage: Usage, error: ApiError | None) -> None:
         """*error* is what the client was told, when the outcome is "failed"."""
 

@@ -17,6 +17,7 @@ import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
@@ -65,14 +66,19 @@ class CompiledGrammars:
         self._known: OrderedDict[bytes, tuple[LLMatcher | _Unenforceable, int]] = OrderedDict()
         self._known_bytes = 0
         self._free_threads = asyncio.Semaphore(_THREADS)
+        # A lock lives as long as somebody holds it or waits for it.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="grammar")
 
     async def load(self) -> None:
         """Called once, first. Raises VocabularyError."""
         await asyncio.to_thread(grammar_tokenizer)
 
-    async def matcher(self, constraint: OutputConstraint) -> LLMatcher:
+    async def matcher(self, constraint: OutputConstraint, *, cache_salt: str) -> LLMatcher:
         """A matcher at the beginning of the turn, for one generation.
+
+        Of those with one *cache_salt*, which are one project's, one is compiled at a time:
+        whoever sends slow ones waits for them himself, and leaves a thread to the others.
 
         Raises:
             InvalidRequest: the constraint cannot be enforced; the text names the field.
@@ -87,7 +93,10 @@ class CompiledGrammars:
             self._known.move_to_end(key)
             compiled = entry[0]
         else:
-            compiled = await self._compile(key, constraint, size)
+            async with self._turns.setdefault(cache_salt, asyncio.Lock()):
+                # Perhaps the one before us was the same.
+                entry = self._known.get(key)
+                compiled = entry[0] if entry else await self._compile(key, constraint, size)
         if isinstance(compiled, _Unenforceable):
             raise InvalidRequest(compiled.reason)
         return compiled.deep_copy()  # 2 us: the grammar itself is shared

@@ -13,7 +13,9 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.asgi.answers import error_answer
 from gateway.asgi.in_flight import RequestsInFlight
+from gateway.responses import errors
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request import RequestTelemetry
 
@@ -48,8 +50,12 @@ class RequestBoundary:
             await send(message)
 
         try:
-            with self._in_flight.one():
-                await self._app(scope, receive, send_with_id)
+            with self._in_flight.one() as until_the_end:
+                with until_the_end:
+                    await self._app(scope, receive, send_with_id)
+                if until_the_end.cancel_called and status is None:
+                    telemetry.error_code = "shutting_down"
+                    await error_answer(errors.shutting_down())(scope, receive, send_with_id)
         except Exception:  # noqa: BLE001
             _log.exception("request %s failed", telemetry.request_id)
         finally:

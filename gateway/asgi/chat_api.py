@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from gateway.asgi.boundary import telemetry_of
 from gateway.chat.chunks import ChunkEncoder
 from gateway.chat.completion import completion_of
 from gateway.chat.translation import Chat, chat_of
@@ -14,12 +15,21 @@ from gateway.responses.dialect import ObjectName
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Json
 from gateway.responses.request import CreateResponse
+from gateway.responses.tools import without_unsupported_tools
 
 
 class ChatApi:
     route = "chat"
 
+    def __init__(self, *, drop_unsupported_tools: bool = False) -> None:
+        """*drop_unsupported_tools*: as if they had not been sent, rather than a 400."""
+        self._drop_unsupported_tools = drop_unsupported_tools
+
     def read(self, http: Request, body: Mapping[str, object]) -> AskedForCompletion:
+        if self._drop_unsupported_tools:
+            body, dropped = without_unsupported_tools(body)
+            if dropped:
+                telemetry_of(http.scope).dropped("tool", dropped)
         return AskedForCompletion(chat_of(body))
 
 

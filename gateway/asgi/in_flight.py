@@ -20,13 +20,12 @@ class RequestsInFlight:
         self._none_left = anyio.Event()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Around the serving of one request; `end_all` cancels what is inside."""
+    def one(self) -> Iterator[anyio.CancelScope]:
+        """Around one request, to its last byte. It is served in the scope, which `end_all` cancels."""
         scope = anyio.CancelScope()
         self._scopes.add(scope)
         try:
-            with scope:
-                yield
+            yield scope
         finally:
             self._scopes.discard(scope)
             if not self._scopes:

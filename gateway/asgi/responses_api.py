@@ -7,23 +7,35 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from gateway.asgi.boundary import telemetry_of
 from gateway.responses.dialect import OPEN_RESPONSES, OPEN_RESPONSES_HEADER, Dialect, ObjectName
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Json
 from gateway.responses.request import CreateResponse
 from gateway.responses.sse import EventEncoder
+from gateway.responses.tools import without_unsupported_tools
 from gateway.responses.validation import validated
 
 
 class ResponsesApi:
     route = "responses"
 
-    def __init__(self, dialect: Dialect, *, model: str) -> None:
-        """*dialect* is for clients that ask for none; *model* the name to answer under."""
+    def __init__(
+        self, dialect: Dialect, *, model: str, drop_unsupported_tools: bool = False
+    ) -> None:
+        """*dialect* is for clients that ask for none; *model* the name to answer under.
+
+        *drop_unsupported_tools*: as if they had not been sent, rather than a 400.
+        """
         self._dialect = dialect
         self._model = model
+        self._drop_unsupported_tools = drop_unsupported_tools
 
     def read(self, http: Request, body: Mapping[str, object]) -> AskedForResponse:
+        if self._drop_unsupported_tools:
+            body, dropped = without_unsupported_tools(body)
+            if dropped:
+                telemetry_of(http.scope).dropped("tool", dropped)
         request = validated(CreateResponse, body)
         version = http.headers.get(OPEN_RESPONSES_HEADER)
         if version is None:

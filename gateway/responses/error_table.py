@@ -301,6 +301,13 @@ ERROR_TABLE = (
         errors.store_unavailable(),
     ),
     ErrorKind(
+        Occasion.ANY,
+        ("shutting_down",),
+        "this replica is being stopped, and its time is up",
+        "after Retry-After",
+        errors.shutting_down(),
+    ),
+    ErrorKind(
         Occasion.GENERATION,
         ("timeout",),
         "no first token in `GATEWAY_FIRST_TOKEN_TIMEOUT_S`, or no end in `GATEWAY_MAX_DURATION_S`",

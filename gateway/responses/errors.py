@@ -248,5 +248,15 @@ def store_unavailable(retry_after_s: int = 1) -> ApiError:
     )
 
 
+def shutting_down() -> ApiError:
+    return ApiError(
+        503,
+        "server_error",
+        "shutting_down",
+        "This gateway is being stopped before it could answer. Try again: another one will.",
+        headers={"retry-after": "1", "connection": "close"},
+    )
+
+
 def shortened(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else text[:limit] + "..."

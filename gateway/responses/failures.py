@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import assert_never
 
 from gateway.generation import UpstreamError, UpstreamFailure
@@ -87,8 +88,11 @@ def _jittered_ms(refused: Refused, jitter: float) -> int:
     return refused.retry_after_ms + int(refused.retry_after_ms * MAX_JITTER * jitter)
 
 
-def upstream_error(error: UpstreamError) -> ApiError:
-    """What a tenant may know of a generation that no worker could finish."""
+def upstream_error(error: UpstreamError, *, schemas: Sequence[str] = ()) -> ApiError:
+    """What a tenant may know of a generation that no worker could finish.
+
+    *schemas*: the fields of the request that hold one.
+    """
     retry_after_s = -(-(error.retry_after_ms or 1000) // 1000)
     match error.failure:
         case UpstreamFailure.NO_WORKER:
@@ -104,13 +108,25 @@ def upstream_error(error: UpstreamError) -> ApiError:
                 param="input",
             )
         case UpstreamFailure.CONSTRAINT_REFUSED:
-            # The gateway has compiled each schema by itself; all of them together are too much.
-            return errors.invalid_request(
-                "The schemas of 'text.format' and 'tools' cannot be enforced together."
-                " Simplify them, or offer fewer tools.",
-                code="invalid_json_schema",
-            )
+            return _constraint_refused(schemas)
         case UpstreamFailure.ENGINE_FAILED:
             return errors.engine_failed()
         case _:
             assert_never(error.failure)
+
+
+def _constraint_refused(schemas: Sequence[str]) -> ApiError:
+    """The gateway has compiled each schema by itself; to follow it is another matter."""
+    if len(schemas) == 1:
+        return errors.invalid_request(
+            f"Invalid schema for '{schemas[0]}': the model cannot follow it. Either nothing satisfies"
+            " it, or all that does is too long: look for large values of minLength, minItems or"
+            " minProperties.",
+            code="invalid_json_schema",
+            param=schemas[0],
+        )
+    return errors.invalid_request(
+        "The schemas of 'text.format' and 'tools' cannot be enforced together."
+        " Simplify them, or offer fewer tools.",
+        code="invalid_json_schema",
+    )

@@ -39,6 +39,14 @@ class OutputMapping:
             text_is_json=request.text.format.type != "text",
         )
 
+    def suppresses(self, message: MessageStarted) -> bool:
+        """Whether it is a call that is none of the client's."""
+        return (
+            message.role == "assistant"
+            and message.recipient not in _NOBODY
+            and self.kind_of(message)[0] is Kind.REASONING
+        )
+
     def kind_of(self, message: MessageStarted) -> tuple[Kind, str]:
         """The kind of item, and the function's name for a call."""
         if message.role != "assistant":

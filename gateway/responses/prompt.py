@@ -119,6 +119,13 @@ def _turns(
     return turns
 
 
+def dropped_references(request: CreateResponse) -> int:
+    """How many items of the input only refer to what nobody keeps, and can be done without."""
+    if isinstance(request.input, str):
+        return 0
+    return sum(isinstance(item, ItemReference) for item in request.input)
+
+
 def _reasoning_text(item: ReasoningItem, open_reasoning: Callable[[str], str], index: int) -> str:
     """Its text as it stands there, else as it was sealed; "" if it has neither."""
     if item.content or not item.encrypted_content:

@@ -78,6 +78,8 @@ class ResponseStream:
         self._kind = Kind.DROPPED
         self._function_name = ""
         self._item: OpenItem | None = None
+        # Calls of tools that the request does not have or allow, told as reasoning.
+        self.suppressed_calls = 0
 
     @property
     def usage(self) -> Usage:
@@ -156,6 +158,7 @@ class ResponseStream:
                     events += self._add(event)
                 case MessageStarted():
                     self._kind, self._function_name = self._mapping.kind_of(event)
+                    self.suppressed_calls += self._mapping.suppresses(event)
                     if self._kind is Kind.FUNCTION_CALL:
                         events += self._open()
                 case MessageEnded(whole=whole, token_count=token_count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Never
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -50,6 +51,28 @@ class FunctionTool(ApiModel):
             "parameters": self.parameters,
             "strict": self.strict,
         }
+
+
+def without_unsupported_tools(
+    body: Mapping[str, object],
+) -> tuple[Mapping[str, object], int]:
+    """A request without the tools that are no functions, and how many those were.
+
+    For clients that offer tools of their provider's in every request, and can do without. A
+    choice among such tools goes with them.
+    """
+    tools = body.get("tools")
+    if not isinstance(tools, list):
+        return body, 0
+    kept = [tool for tool in tools if _tag_of_tool(tool) == "=function"]
+    dropped = len(tools) - len(kept)
+    if not dropped:
+        return body, 0
+    supported = {**body, "tools": kept}
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict) and _tag_of_choice(choice) == "=unsupported":
+        del supported["tool_choice"]
+    return supported, dropped
 
 
 def _tag_of_tool(tool: Any) -> str:

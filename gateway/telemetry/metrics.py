@@ -108,6 +108,20 @@ class Metrics:
             buckets=_STORE_S,
             registry=registry,
         )
+        self.dropped = Counter(
+            "gw_dropped",
+            "What requests were served without: tools that are no functions, references to items,"
+            " calls that the request does not allow",
+            ("kind",),
+            registry=registry,
+        )
+        self._schema_checks_s = Histogram(
+            "gw_schema_check_seconds",
+            "Checks whether schemas can be enforced, of requests whose schemas were not known yet",
+            ("result",),
+            buckets=_STORE_S,
+            registry=registry,
+        )
         self.settle_verdicts = Counter(
             "gw_settle_verdicts",
             "What Redis answered to settlements; all but settled and duplicate should be rare",
@@ -180,6 +194,9 @@ class Metrics:
     def request_duration(self, seconds: float, *, error_type: str) -> None:
         """*error_type*: the code of the error, "" when there was none."""
         self._duration.labels(**self._gen_ai, error_type=error_type).observe(seconds)
+
+    def schema_checked(self, result: str, seconds: float) -> None:
+        self._schema_checks_s.labels(result).observe(seconds)
 
     def store_operation(self, operation: str, result: str, seconds: float) -> None:
         self.store_s.labels(operation, result).observe(seconds)

@@ -55,6 +55,10 @@ class RequestTelemetry:
             self._shadow_refusals.append(f"{refusal.scope}:{refusal.quota}")
             self._metrics.shadow_refusals.labels(refusal.quota, refusal.scope).inc()
 
+    def dropped(self, kind: str, count: int) -> None:
+        """*kind*: tool, item_reference or call."""
+        self._metrics.dropped.labels(kind).inc(count)
+
     def received(self, chunk: Chunk) -> None:
         if not chunk.token_ids:
             return
@@ -134,7 +138,7 @@ class RequestTelemetry:
                 return "incomplete" if self._outcome == "incomplete" else "ok"
             case "rate_limit_exceeded" | "insufficient_quota":
                 return "limited"
-            case "engine_overloaded" | "gateway_overloaded":
+            case "engine_overloaded" | "gateway_overloaded" | "shutting_down":
                 return "overloaded"
             case "store_unavailable":
                 return "store"

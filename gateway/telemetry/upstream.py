@@ -14,5 +14,5 @@ class UpstreamTelemetry:
     def worker_failed(self, address: str, reason: str) -> None:
         self._metrics.worker_failures.labels(address, reason).inc()
 
-    def retried(self, address: str, reason: str) -> None:
+    def retried(self) -> None:
         self._metrics.worker_retries.inc()

@@ -89,8 +89,8 @@ class UpstreamObserver(Protocol):
     def worker_failed(self, address: str, reason: str) -> None:
         """An attempt on this worker failed; *reason* is the value of a Reason."""
 
-    def retried(self, address: str, reason: str) -> None:
-        """Another worker takes over from *address*, before its first token."""
+    def retried(self) -> None:
+        """Another worker takes over before the first token."""
 
 
 class Unobserved:
@@ -99,5 +99,5 @@ class Unobserved:
     def worker_failed(self, address: str, reason: str) -> None:
         pass
 
-    def retried(self, address: str, reason: str) -> None:
+    def retried(self) -> None:
         pass

@@ -24,9 +24,11 @@ DRAINING_S = 10.0
 OVERLOADED_S = 1.0
 # A late answer may be the fault of our own busy event loop.
 LATE_PROBES = 3
-# A generation may be one that no engine survives: that alone must not let a
-# tenant eject one worker after the other.
+# A generation may be one that no engine survives: that must not let a tenant eject
+# one worker after the other. So an engine has to fail several times in a row, and
+# generations of more than one project, which are told apart by their cache salts.
 ENGINE_FAILURES = 3
+PROJECTS_FAILED = 2
 
 _NEVER = float("-inf")
 
@@ -47,6 +49,7 @@ class Health:
         self._late_probes = 0
         self._ejections_in_a_row = 0
         self._engine_failures_in_a_row = 0
+        self._salts_failed: set[str] = set()
         self._ejected_until = _NEVER
         self._draining_until = _NEVER
         self._overloaded_until = _NEVER
@@ -67,6 +70,10 @@ class Health:
     def overloaded(self, now: float) -> bool:
         return now < self._overloaded_until
 
+    def suspect(self) -> bool:
+        """Its engine keeps failing, though perhaps for one project only."""
+        return self._engine_failures_in_a_row >= ENGINE_FAILURES
+
     def probe_answered(self, ready: bool) -> None:
         self._answers = ready
         self._late_probes = 0
@@ -80,9 +87,17 @@ class Health:
         """A generation got its first token: whatever was wrong is over."""
         self._ejections_in_a_row = 0
         self._engine_failures_in_a_row = 0
+        self._salts_failed.clear()
 
-    def failed(self, reason: Reason, now: float, *, retry_after_ms: int | None = None) -> None:
-        """A generation failed."""
+    def failed(
+        self,
+        reason: Reason,
+        now: float,
+        *,
+        retry_after_ms: int | None = None,
+        cache_salt: str = "",
+    ) -> None:
+        """A generation failed. *cache_salt*: its own, which tells projects apart."""
         match reason:
             case Reason.UNREACHABLE:
                 # Until a probe says otherwise: trying again would be guessing.
@@ -94,7 +109,9 @@ class Health:
                 self._eject(now)
             case Reason.ENGINE_FAILED:
                 self._engine_failures_in_a_row += 1
-                if self._engine_failures_in_a_row >= ENGINE_FAILURES:
+                if len(self._salts_failed) < PROJECTS_FAILED:
+                    self._salts_failed.add(cache_salt)
+                if self.suspect() and len(self._salts_failed) >= PROJECTS_FAILED:
                     self._eject(now)
             case Reason.DRAINING:
                 self._draining_until = now + DRAINING_S

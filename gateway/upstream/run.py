@@ -106,7 +106,7 @@ class Run:
         successor = None if len(self._failures) > self._takeovers else self._next_attempt()
         if successor is None:
             raise sum_up(self._failures, constrained=self._constrained) from failed
-        self._observer.retried(attempt.worker.address, failed.reason.value)
+        self._observer.retried()
         return successor
 
     def _next_attempt(self) -> Attempt | None:
@@ -137,7 +137,7 @@ class Run:
             self._blame(attempt.worker, failed)
 
     def _blame(self, worker: Worker, failed: AttemptFailed) -> None:
-        self._pool.note_failure(worker, failed)
+        self._pool.note_failure(worker, failed, cache_salt=self._generation.cache_salt)
         if failed.reason not in FINAL:
             self._observer.worker_failed(worker.address, failed.reason.value)
         # What the contract forbids, we sent: a bug of ours, unless it is a tenant's schema.

@@ -87,8 +87,8 @@ class WorkerPool:
     def choose(self, exclude: Collection[Worker] = ()) -> Worker | None:
         """The available worker with the least to do; None if there is none.
 
-        Who is overloaded, or on trial and busy with its one generation, comes
-        last. Equals take turns.
+        Who is overloaded, keeps failing, or is on trial and busy with its one
+        generation, comes last. Equals take turns.
         """
         now = self._clock()
         workers = self._workers
@@ -104,9 +104,14 @@ class WorkerPool:
             available, key=lambda worker: (_is_last_resort(worker, now), worker.outstanding_tokens)
         )
 
-    def note_failure(self, worker: Worker, failed: AttemptFailed) -> None:
-        """A generation failed on *worker*."""
-        worker.health.failed(failed.reason, self._clock(), retry_after_ms=failed.retry_after_ms)
+    def note_failure(self, worker: Worker, failed: AttemptFailed, *, cache_salt: str) -> None:
+        """A generation with this salt failed on *worker*."""
+        worker.health.failed(
+            failed.reason,
+            self._clock(),
+            retry_after_ms=failed.retry_after_ms,
+            cache_salt=cache_salt,
+        )
 
     def note_draining(self, worker: Worker) -> None:
         """*worker* said, beside a chunk, that it is about to stop."""
@@ -133,4 +138,6 @@ class WorkerPool:
 
 def _is_last_resort(worker: Worker, now: float) -> bool:
     health = worker.health
-    return health.overloaded(now) or (health.on_trial() and worker.in_flight > 0)
+    return (
+        health.overloaded(now) or health.suspect() or (health.on_trial() and worker.in_flight > 0)
+    )

@@ -124,6 +124,9 @@ class Stage:
 
     def received(self, chunk: Chunk) -> None: ...
 
+    def dropped(self, kind: str, count: int) -> None:
+        self.happened.append(f"dropped {count} {kind}")
+
     def ended(self, outcome: str, usage: Usage, error: ApiError | None) -> None:
         self.happened.append(outcome if error is None else f"{outcome}: {error.code}")
 
@@ -402,3 +405,57 @@ async def test_schemas_that_a_worker_refuses_are_told_as_the_tenants_mistake(
 
     assert "fail invalid_json_schema" in stage.happened
     assert stage.settled == [(FREE, "failed")]
+
+
+async def test_references_and_calls_that_are_dropped_are_counted(
+    encoding: Encoding, ids: Callable[[str], list[int]]
+) -> None:
+    call = ids("<|channel|>commentary to=python<|message|>1+1<|call|>")
+    stage = Stage([Chunk(call[:-1]), Chunk([200012], FinishReason.STOP)])
+    await run(
+        stage,
+        encoding,
+        input=[
+            {"type": "item_reference", "id": "rs_1"},
+            {"role": "user", "content": "hi"},
+            {"type": "item_reference", "id": "msg_pre_1"},
+        ],
+    )
+    assert [each for each in stage.happened if "dropped" in each] == [
+        "dropped 2 item_reference",
+        "dropped 1 call",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        (
+            {
+                "text": {
+                    "format": {"type": "json_schema", "name": "a", "schema": {"type": "object"}}
+                }
+            },
+            "text.format.schema",
+        ),
+        (
+            {
+                "tools": [
+                    {"type": "function", "name": name, "parameters": {"type": "object"}}
+                    for name in "ab"
+                ],
+                "tool_choice": "required",
+            },
+            None,
+        ),
+    ],
+    ids=["one schema", "several"],
+)
+async def test_a_schema_that_cannot_be_followed_is_named_if_there_is_but_one(
+    encoding: Encoding, fields: dict[str, Any], param: str | None
+) -> None:
+    refused = UpstreamError(UpstreamFailure.CONSTRAINT_REFUSED, "takes too long to follow")
+    with pytest.raises(ApiError) as told:
+        await run(Stage([refused]), encoding, **fields)
+    assert (told.value.status, told.value.code) == (400, "invalid_json_schema")
+    assert told.value.param == param

@@ -157,3 +157,12 @@ async def test_a_schema_is_not_blamed_for_good_for_the_time_that_others_took(
     assert (await refusal(compiler, sent(FINE), slow)).param == slow.param
     assert compiler._kept.popitem()[1] is None
     assert not compiler._kept
+
+
+async def test_an_observer_is_told_of_checks_but_not_of_what_is_known() -> None:
+    told: list[str] = []
+    async with SchemaCompiler(observe=lambda result, seconds: told.append(result)) as compiler:
+        await compiler.check("project1", [sent(FINE)])
+        await compiler.check("project1", [sent(FINE)])
+        await refusal(compiler, sent({"type": "objekt"}))
+    assert told == ["accepted", "refused"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from llguidance import LLMatcher
 
 from tests.workers.schemas import BOMBS, REFUSED, Schema, closed, constrained
 from wire import vocabulary
-from workers.compiled_grammars import CompiledGrammars, grammar_tokenizer
+from workers.compiled_grammars import CompiledGrammars, compile_grammar, grammar_tokenizer
 from workers.engine import InvalidRequest, OutputConstraint
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.settings import GrammarSettings
@@ -39,7 +40,7 @@ async def _grammars(settings: GrammarSettings = _SETTINGS) -> AsyncIterator[Comp
 async def _taker(tokenizer: Tokenizer, constraint: OutputConstraint) -> Takes:
     """Whether a whole turn, control tokens spelled, is one that *constraint* takes."""
     async with _grammars() as grammars:
-        matcher = await grammars.matcher(constraint)
+        matcher = await grammars.matcher(constraint, cache_salt="a")
 
     def takes(turn: str) -> bool:
         ids = tokenizer.encode_harmony(turn)
@@ -52,7 +53,7 @@ async def _taker(tokenizer: Tokenizer, constraint: OutputConstraint) -> Takes:
 async def _refusal(constraint: OutputConstraint, settings: GrammarSettings = _SETTINGS) -> str:
     async with _grammars(settings) as grammars:
         with pytest.raises(InvalidRequest) as refusal:
-            await grammars.matcher(constraint)
+            await grammars.matcher(constraint, cache_salt="a")
     return str(refusal.value)
 
 
@@ -132,7 +133,7 @@ async def test_what_cannot_be_enforced_is_refused_with_field_and_reason(
 async def test_the_loop_runs_on_while_a_grammar_is_compiled() -> None:
     constraint = constrained(BOMBS["optional properties"])
     async with _grammars() as grammars, asyncio.TaskGroup() as tasks:
-        compiling = tasks.create_task(grammars.matcher(constraint))
+        compiling = tasks.create_task(grammars.matcher(constraint, cache_salt="a"))
         await asyncio.sleep(0)
 
         assert not compiling.done()
@@ -142,7 +143,7 @@ async def test_the_loop_runs_on_while_a_grammar_is_compiled() -> None:
 async def test_a_bomb_is_compiled_or_refused_by_its_field(bomb: Schema) -> None:
     async with _grammars() as grammars:
         try:
-            await grammars.matcher(constrained(bomb))
+            await grammars.matcher(constrained(bomb), cache_salt="a")
         except InvalidRequest as refusal:
             assert str(refusal).startswith("constraint.final_schema_json: ")
 
@@ -157,7 +158,7 @@ async def test_who_does_not_wait_for_a_compilation_finds_it_done_later() -> None
     constraint = constrained(BOMBS["optional properties"])
     async with _grammars(replace(_SETTINGS, timeout_ms=1)) as grammars:
         with pytest.raises(InvalidRequest, match="constraint: not compiled in 1 ms"):
-            await grammars.matcher(constraint)
+            await grammars.matcher(constraint, cache_salt="a")
 
         async with asyncio.timeout(30):
             while not await _succeeds(grammars, constraint):  # noqa: ASYNC110 - a thread
@@ -166,7 +167,7 @@ async def test_who_does_not_wait_for_a_compilation_finds_it_done_later() -> None
 
 async def _succeeds(grammars: CompiledGrammars, constraint: OutputConstraint) -> bool:
     try:
-        await grammars.matcher(constraint)
+        await grammars.matcher(constraint, cache_salt="a")
     except InvalidRequest:
         return False
     return True
@@ -176,9 +177,9 @@ async def test_what_one_generation_consumes_is_not_missing_for_the_next(
     tokenizer: Tokenizer,
 ) -> None:
     async with _grammars() as grammars:
-        first = await grammars.matcher(constrained(_CITY))
+        first = await grammars.matcher(constrained(_CITY), cache_salt="a")
         assert first.consume_tokens(tokenizer.encode_harmony("<|channel|>final<|message|>{"))
-        second = await grammars.matcher(constrained(_CITY))
+        second = await grammars.matcher(constrained(_CITY), cache_salt="a")
 
     assert second.consume_token(vocabulary.CHANNEL)
 
@@ -187,6 +188,31 @@ async def test_what_one_generation_consumes_is_not_missing_for_the_next(
 async def test_the_memory_for_grammars_is_bounded(limit: dict[str, int]) -> None:
     async with _grammars(replace(_SETTINGS, **limit)) as grammars:
         for number in range(10, 15):
-            await grammars.matcher(constrained({"minimum": number}))  # 15 bytes
+            await grammars.matcher(constrained({"minimum": number}), cache_salt="a")  # 15 bytes
 
         assert 0 < len(grammars) <= 3
+
+
+async def test_a_project_with_slow_schemas_does_not_hold_up_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of one cache salt one grammar is compiled at a time, so a thread is left for others."""
+    compiling, release = list[str](), threading.Event()
+
+    def compile_slowly(constraint: OutputConstraint, settings: GrammarSettings) -> object:
+        name = constraint.functions[0].name
+        compiling.append(name)
+        if name.startswith("slow"):
+            release.wait(20)
+        return compile_grammar(constraint, settings)
+
+    monkeypatch.setattr("workers.compiled_grammars.compile_grammar", compile_slowly)
+    async with _grammars() as grammars, asyncio.TaskGroup() as tasks:
+        for n in range(5):
+            slow = constrained(call_required=True, **{f"slow{n}": _CITY})
+            tasks.create_task(grammars.matcher(slow, cache_salt="flood"))
+        await asyncio.sleep(0)
+        quick = constrained(call_required=True, quick=_CITY)
+        await grammars.matcher(quick, cache_salt="other")
+        assert compiling == ["slow0", "quick"]
+        release.set()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import anyio
 import anyio.lowlevel
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.asgi.body import BodyBudget, BodyLimits, receive_json_body
+from gateway.asgi.boundary import RequestBoundary
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.replies import StreamReply
@@ -16,6 +20,7 @@ from gateway.quota.reservation import RateLimitState, Reservation
 from gateway.responses.dialect import Dialect
 from gateway.responses.errors import ApiError
 from gateway.responses.sse import DONE, KEEP_ALIVE, EventEncoder
+from gateway.telemetry.metrics import Metrics
 
 RESERVATION = Reservation(
     "r", "project1", "kid", "m", 1, 1, 1, 0, 0, 197001, RateLimitState(None, None)
@@ -97,12 +102,48 @@ async def test_what_goes_wrong_with_the_work_is_raised_as_it_is() -> None:
         await while_connected(receive, work)
 
 
+async def test_a_request_that_is_cut_before_its_answer_gets_one_all_the_same() -> None:
+    """uvicorn would answer for us: a plain 500."""
+    requests = RequestsInFlight()
+    sent: list[Message] = []
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        await anyio.sleep_forever()
+
+    async def begins(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await anyio.sleep_forever()
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def serve(app: ASGIApp) -> None:
+        boundary = RequestBoundary(app, requests, Metrics(CollectorRegistry(), model="m"))
+        await boundary({"type": "http", "method": "POST", "headers": []}, receive, send)
+
+    for app, expected in ((waits, 503), (begins, 200)):
+        sent.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve, app)
+            await anyio.wait_all_tasks_blocked()
+            await requests.end_all(deadline_s=5)
+        assert sent[0]["status"] == expected
+        if app is waits:
+            assert json.loads(sent[1]["body"])["error"]["code"] == "shutting_down"
+            assert b"x-request-id" in dict(sent[0]["headers"])
+        else:
+            assert len(sent) == 1
+
+
 async def test_all_requests_can_be_ended_and_have_their_last_word() -> None:
     requests = RequestsInFlight()
     settled: list[int] = []
 
     async def one(number: int) -> None:
-        with requests.one():
+        with requests.one() as until_the_end, until_the_end:
             try:
                 await anyio.sleep_forever()
             finally:

@@ -75,15 +75,26 @@ def test_one_late_probe_is_no_proof() -> None:
 
 def test_an_engine_is_ejected_for_failing_again_and_again_but_not_for_one_bad_request() -> None:
     health = answering()
-    health.failed(Reason.ENGINE_FAILED, 0)
-    health.failed(Reason.ENGINE_FAILED, 0)
+    health.failed(Reason.ENGINE_FAILED, 0, cache_salt="a")
+    health.failed(Reason.ENGINE_FAILED, 0, cache_salt="b")
     health.generated()
-    health.failed(Reason.ENGINE_FAILED, 0)
+    health.failed(Reason.ENGINE_FAILED, 0, cache_salt="a")
     assert health.state(0) is WorkerState.UP
 
-    health.failed(Reason.ENGINE_FAILED, 0)
-    health.failed(Reason.ENGINE_FAILED, 0)
+    health.failed(Reason.ENGINE_FAILED, 0, cache_salt="b")
+    health.failed(Reason.ENGINE_FAILED, 0, cache_salt="a")
     assert health.state(0) is WorkerState.EJECTED
+
+
+def test_one_project_alone_cannot_have_a_worker_ejected() -> None:
+    health = answering()
+    for _ in range(100):
+        health.failed(Reason.ENGINE_FAILED, 0, cache_salt="a")
+    assert health.state(0) is WorkerState.UP
+    assert health.suspect()
+
+    health.generated()
+    assert not health.suspect()
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason in FINAL])

@@ -66,7 +66,7 @@ async def test_an_ejected_worker_comes_back_after_a_while_and_begins_with_one_ge
         other = chosen(pool, ejected)
         other.book(1_000)
 
-        pool.note_failure(ejected, AttemptFailed(Reason.SILENT, ""))
+        pool.note_failure(ejected, AttemptFailed(Reason.SILENT, ""), cache_salt="a")
         assert chosen(pool) is other
 
         clock.now += 1
@@ -78,6 +78,20 @@ async def test_an_ejected_worker_comes_back_after_a_while_and_begins_with_one_ge
         assert chosen(pool) is ejected
 
 
+async def test_a_worker_whose_engine_fails_for_one_project_comes_last_but_stays() -> None:
+    async with pool_of(2, Clock()) as pool:
+        failing = chosen(pool)
+        other = chosen(pool, failing)
+        other.book(1_000)
+        for _ in range(20):
+            pool.note_failure(failing, AttemptFailed(Reason.ENGINE_FAILED, ""), cache_salt="a")
+        assert chosen(pool) is other
+        assert chosen(pool, other) is failing
+
+        pool.note_failure(failing, AttemptFailed(Reason.ENGINE_FAILED, ""), cache_salt="b")
+        assert pool.choose([other]) is None
+
+
 async def test_an_overloaded_worker_comes_last_until_its_time_is_over() -> None:
     clock = Clock()
     async with pool_of(2, clock) as pool:
@@ -85,7 +99,9 @@ async def test_an_overloaded_worker_comes_last_until_its_time_is_over() -> None:
         other = chosen(pool, overloaded)
         other.book(1_000)
 
-        pool.note_failure(overloaded, AttemptFailed(Reason.OVERLOADED, "", retry_after_ms=500))
+        pool.note_failure(
+            overloaded, AttemptFailed(Reason.OVERLOADED, "", retry_after_ms=500), cache_salt="a"
+        )
         assert chosen(pool) is other
         assert chosen(pool, other) is overloaded
 

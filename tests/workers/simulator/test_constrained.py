@@ -53,7 +53,7 @@ class Speaker:
     ) -> Plan:
         grammars = CompiledGrammars(GrammarSettings(timeout_ms=20_000))
         await grammars.load()
-        matcher = await grammars.matcher(constraint)
+        matcher = await grammars.matcher(constraint, cache_salt="a")
         grammars.close()
         request = engine_request(
             self._tokenizer,

@@ -106,7 +106,7 @@ class Simulator:
     async def _plan(self, request: EngineRequest) -> Plan:
         if request.constraint is None:
             return self._planner.plan(request)
-        matcher = await self._grammars.matcher(request.constraint)
+        matcher = await self._grammars.matcher(request.constraint, cache_salt=request.cache_salt)
         # In a thread: a token may take a hostile grammar 14 ms.
         return await asyncio.to_thread(
             self._planner.plan, request, matcher, give_up_at=time.monotonic() + self._follow_s
