@@ -106,6 +106,8 @@ class ReasoningItem(ApiModel):
     """The thoughts as text. The model reads them only while the turn they belong to goes on."""
     encrypted_content: str | None = None
     """The thoughts in encrypted form, as a response returned them; read if there is no content."""
+    summary: Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True)] = []
+    """Read if there is neither of the others: some clients send the thoughts back as that."""
 
 
 class FunctionCallItem(ApiModel):

@@ -127,9 +127,15 @@ def dropped_references(request: CreateResponse) -> int:
 
 
 def _reasoning_text(item: ReasoningItem, open_reasoning: Callable[[str], str], index: int) -> str:
-    """Its text as it stands there, else as it was sealed; "" if it has neither."""
-    if item.content or not item.encrypted_content:
+    """Its text as it stands there, else as it was sealed; "" if it has neither.
+
+    A summary is the last resort: we write none, so one that comes back alone is what a client
+    (LlamaIndex does so) has made of the text that we sent.
+    """
+    if item.content:
         return "\n".join(part.text for part in item.content)
+    if not item.encrypted_content:
+        return "\n".join(part.text for part in item.summary)
     try:
         return open_reasoning(item.encrypted_content)
     except CannotOpen as exc:

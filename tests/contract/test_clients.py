@@ -93,3 +93,21 @@ def test_the_ai_sdk_needs_store_false_for_the_history_of_a_chat(clients: Clients
         "stored": "APICallError 404",
         "sent": "More.",
     }
+
+
+def test_llama_index_sends_reasoning_back_as_a_summary_where_it_believes_it_stored(
+    clients: Clients,
+) -> None:
+    assert clients.facts(LLAMA_INDEX, "remember_stored") == {"text": "I remember."}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [OPENAI_AGENTS, PYDANTIC_AI, LITELLM, LLAMA_INDEX, NODE_OPENAI, AI_SDK_OPENAI],
+)
+def test_log_probabilities_arrive(clients: Clients, script: str) -> None:
+    assert clients.facts(script, "logprobs") == {
+        "text": "Blue light is scattered most.",
+        "alternatives": script != LLAMA_INDEX,  # it cannot ask for any
+        "negative": True,
+    }

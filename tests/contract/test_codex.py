@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.contract.conftest import NODE_MODULES, client_environment, node
 from tests.stack.demo import Tenant
-from tests.stack.product import Product
+from tests.stack.gateway import start_gateway
+from tests.stack.process import free_port
+from tests.stack.product import PEPPERS, Product
 
 # The whole of docs/clients.md, but for the retries: Codex tries five times more.
 CONFIG = """
@@ -154,6 +157,32 @@ def test_codex_is_told_which_of_its_tools_is_not_served(
     config.write_text(change(config.read_text()))
 
     assert json.loads(complaint(codex.run(HELLO)))["error"]["code"] == "unsupported_tool"
+
+
+def test_codex_works_with_its_own_settings_where_such_tools_are_dropped(
+    product: Product, codex: Codex, tmp_path: Path
+) -> None:
+    port, ops_port = free_port(), free_port()
+    with start_gateway(
+        port,
+        ops_port,
+        tmp_path,
+        redis_url=product.redis_url,
+        workers=product.triton_address,
+        peppers=PEPPERS,
+        env={"GATEWAY_UNSUPPORTED_TOOLS": "drop"},
+    ):
+        config = CONFIG.format(url=f"http://127.0.0.1:{port}")
+        config = config.replace('web_search = "disabled"', "")
+        config = config.replace("enabled = false", "enabled = true", 1)
+        (codex.home / "config.toml").write_text(config)
+        (codex.work / "two.txt").write_text('SIM: {"text": "Done."}\n')
+
+        events = codex.run(f"Do it.\n{directive_to_run('cat two.txt')}")
+
+        assert [item["text"] for item in completed(events, "agent_message")] == ["Done."]
+        metrics = httpx.get(f"http://127.0.0.1:{ops_port}/metrics").text
+        assert 'gw_dropped_total{kind="tool"}' in metrics
 
 
 def test_codex_says_what_went_wrong(codex: Codex) -> None:

@@ -15,6 +15,7 @@ from scenarios import (
     WRONG_KEY,
     error_of,
     main,
+    told_logprobs,
     weather_tool,
 )
 
@@ -82,4 +83,10 @@ def forced() -> dict[str, Any]:
     return {"calls": [item.name for item in answer.output if item.type == "function_call"]}
 
 
-main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced)
+def logprobs() -> dict[str, Any]:
+    answer = ask(PROMPTS["plain"], include=["message.output_text.logprobs"], top_logprobs=2)
+    (message,) = [item for item in answer.output if item.type == "message"]
+    return told_logprobs(message.content[0].logprobs)
+
+
+main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced, logprobs)

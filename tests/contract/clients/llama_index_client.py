@@ -9,7 +9,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAIResponses
 from pydantic import BaseModel
-from scenarios import API_KEY, BASE_URL, MODEL, PROMPTS, WRONG_KEY, error_of, main
+from scenarios import API_KEY, BASE_URL, MODEL, PROMPTS, WRONG_KEY, error_of, main, told_logprobs
 
 
 class City(BaseModel):
@@ -66,6 +66,11 @@ def remember() -> dict[str, Any]:
     return {"text": _round_trip(PROMPTS["remember"], "21 degrees")["text"]}
 
 
+def remember_stored() -> dict[str, Any]:
+    # It sends reasoning back only where it believes that it was stored, and then as a summary.
+    return {"text": _round_trip(PROMPTS["remember"], "21 degrees", store=True)["text"]}
+
+
 def remember_encrypted() -> dict[str, Any]:
     options = {"include": ["reasoning.encrypted_content"], "store": False}
     return {"text": _round_trip(PROMPTS["remember"], "21 degrees", **options)["text"]}
@@ -89,4 +94,22 @@ def forced() -> dict[str, Any]:
     return {"calls": [call.tool_name for call in llm.get_tool_calls_from_response(answer)]}
 
 
-main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced)
+def logprobs() -> dict[str, Any]:
+    options = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+    answer = model(**options).complete(PROMPTS["plain"])
+    (message,) = [item for item in answer.raw.output if item.type == "message"]
+    return told_logprobs(message.content[0].logprobs)
+
+
+main(
+    plain,
+    stream,
+    tool,
+    remember,
+    remember_stored,
+    remember_encrypted,
+    errors,
+    schema,
+    forced,
+    logprobs,
+)

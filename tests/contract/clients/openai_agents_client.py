@@ -15,7 +15,7 @@ from agents import (
 )
 from openai import AsyncOpenAI
 from pydantic import BaseModel
-from scenarios import API_KEY, BASE_URL, MODEL, PROMPTS, WRONG_KEY, error_of, main
+from scenarios import API_KEY, BASE_URL, MODEL, PROMPTS, WRONG_KEY, error_of, main, told_logprobs
 
 # Traces would go to OpenAI.
 set_tracing_disabled(True)
@@ -111,4 +111,11 @@ def forced() -> dict[str, Any]:
     return {"calls": calls}
 
 
-main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced)
+def logprobs() -> dict[str, Any]:
+    settings = ModelSettings(top_logprobs=2, response_include=["message.output_text.logprobs"])
+    result = Runner.run_sync(agent(model_settings=settings), PROMPTS["plain"])
+    (message,) = [item for item in result.raw_responses[0].output if item.type == "message"]
+    return told_logprobs(message.content[0].logprobs)
+
+
+main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced, logprobs)

@@ -10,7 +10,7 @@ from pydantic_ai import Agent, NativeOutput, ToolOutput, UsageLimits
 from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
-from scenarios import API_KEY, BASE_URL, MODEL, PROMPTS, WRONG_KEY, error_of, main
+from scenarios import API_KEY, BASE_URL, MODEL, PROMPTS, WRONG_KEY, error_of, main, told_logprobs
 
 
 class City(BaseModel):
@@ -99,4 +99,11 @@ def forced() -> dict[str, Any]:
     return {"calls": calls}
 
 
-main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced)
+def logprobs() -> dict[str, Any]:
+    settings = {"openai_logprobs": True, "openai_top_logprobs": 2}
+    result = agent().run_sync(PROMPTS["plain"], model_settings=settings)
+    (text,) = [part for part in result.response.parts if part.part_kind == "text"]
+    return told_logprobs(text.provider_details["logprobs"])
+
+
+main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced, logprobs)

@@ -43,6 +43,16 @@ def weather_tool() -> dict[str, Any]:
     }
 
 
+def told_logprobs(logprobs: Any) -> dict[str, Any]:
+    """Facts about the log probabilities of an answer, as objects or as dicts."""
+    tokens = [each if isinstance(each, dict) else each.model_dump() for each in logprobs]
+    return {
+        "text": "".join(each["token"] for each in tokens),
+        "alternatives": {len(each["top_logprobs"]) for each in tokens} == {2},
+        "negative": all(each["logprob"] <= 0 for each in tokens),
+    }
+
+
 def error_of(call: Callable[[], Any]) -> str:
     """The class of the error that *call* raises, as the client names it."""
     try:

@@ -3,7 +3,7 @@
 import { createOpenAI } from "@ai-sdk/openai";
 import { generateText } from "ai";
 import { runScenarios } from "./ai_sdk_scenarios.mjs";
-import { API_KEY, BASE_URL, MODEL, PROMPTS, errorOf } from "./scenarios.mjs";
+import { API_KEY, BASE_URL, MODEL, PROMPTS, errorOf, toldLogprobs } from "./scenarios.mjs";
 
 const model = (apiKey = API_KEY) => createOpenAI({ baseURL: BASE_URL, apiKey }).responses(MODEL);
 
@@ -23,5 +23,12 @@ async function history() {
   };
 }
 
+async function logprobs() {
+  const { providerMetadata } = await generateText({
+    model: model(), prompt: PROMPTS.plain, providerOptions: { openai: { logprobs: 2 } },
+  });
+  return toldLogprobs(providerMetadata.openai.logprobs.flat());
+}
+
 const sealed = { openai: { store: false, include: ["reasoning.encrypted_content"] } };
-await runScenarios(model, { sealed, more: [history] });
+await runScenarios(model, { sealed, more: [history, logprobs] });

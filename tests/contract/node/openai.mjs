@@ -3,6 +3,7 @@
 import OpenAI from "openai";
 import {
   API_KEY, BASE_URL, CITY_PARAMETERS, CITY_SCHEMA, MODEL, PROMPTS, WRONG_KEY, errorOf, main,
+  toldLogprobs,
 } from "./scenarios.mjs";
 
 const client = new OpenAI({ baseURL: BASE_URL, apiKey: API_KEY });
@@ -68,4 +69,10 @@ async function forced() {
   return { calls: callsOf(await ask(PROMPTS.forced, { tools: [weather, time], tool_choice })) };
 }
 
-await main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced);
+async function logprobs() {
+  const options = { include: ["message.output_text.logprobs"], top_logprobs: 2 };
+  const answer = await ask(PROMPTS.plain, options);
+  return toldLogprobs(answer.output.at(-1).content[0].logprobs);
+}
+
+await main(plain, stream, tool, remember, remember_encrypted, errors, schema, forced, logprobs);

@@ -24,6 +24,15 @@ export const CITY_SCHEMA = {
 };
 
 // The class of the error that `call` raises, as the client names it.
+// Facts about the log probabilities of an answer.
+export function toldLogprobs(logprobs) {
+  return {
+    text: logprobs.map((each) => each.token).join(""),
+    alternatives: logprobs.every((each) => each.top_logprobs.length === 2),
+    negative: logprobs.every((each) => each.logprob <= 0),
+  };
+}
+
 export async function errorOf(call) {
   try {
     await call();
