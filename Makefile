@@ -44,7 +44,7 @@ lint: .venv/installed ## Check style, types and the import rules
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	@if command -v luacheck >/dev/null; then luacheck --quiet gateway/store/scripts; else echo "luacheck is not installed: Lua scripts not linted (apt-get install lua-check)"; fi
+	@if command -v luacheck >/dev/null; then $(QUIETLY) .venv/bin/python -m pytest tests/gateway/store/test_scripts.py; else echo "luacheck is not installed: Lua scripts not linted (apt-get install lua-check)"; fi
 
 .PHONY: format
 format: .venv/installed ## Rewrite the code in the house format
