@@ -237,7 +237,9 @@ def test_a_spent_limit_arrives_as_a_rate_limit_error(product: Product) -> None:
         with pytest.raises(openai.RateLimitError) as limited:
             client.responses.create(model=MODEL, input="hi")
     assert limited.value.code == "rate_limit_exceeded"
-    assert 0 < int(limited.value.response.headers["retry-after"]) <= 60
+    assert (
+        0 < int(limited.value.response.headers["retry-after"]) <= 66
+    )  # a minute, or up to a tenth longer
 
 
 def test_a_failing_engine_arrives_as_an_error_of_the_stream_or_of_the_call(client: OpenAI) -> None:

@@ -24,7 +24,7 @@ def test_requests_per_minute_are_counted_and_told(product: Product) -> None:
     assert refused.json()["error"]["code"] == "rate_limit_exceeded"
     assert refused.headers["x-ratelimit-limit-requests"] == "8"
     assert refused.headers["x-ratelimit-remaining-requests"] == "0"
-    assert 1 <= int(refused.headers["retry-after"]) <= 8
+    assert 1 <= int(refused.headers["retry-after"]) <= 9  # 7.5 s, or up to a tenth longer
 
 
 def test_tokens_are_given_back_when_fewer_were_generated(product: Product) -> None:
