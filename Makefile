@@ -21,6 +21,7 @@ help: ## List the targets
 	@echo
 	@echo "  make run PORT=9000     another port; also OPS_PORT, REDIS_PORT, TRITON_PORT"
 	@echo "  make test TEST=tests/gateway/quota"
+	@echo "  make chaos CHAOS='gwkill --seconds 600'"
 
 .PHONY: run
 run: prerequisites ports setup ## Start the whole product here: Redis, Triton (simulator), gateway
@@ -37,6 +38,14 @@ test: setup clients ## Run all tests, against real Redis and real Triton
 .PHONY: test-hostile
 test-hostile: .venv/installed ## Play 100,000 hostile conversations (some minutes)
 	HOSTILE_EXAMPLES=$${HOSTILE_EXAMPLES:-100000} .venv/bin/python -m pytest --timeout 3600 --durations 1 tests/gateway/responses/test_hostile.py
+
+.PHONY: chaos
+chaos: setup ## Kill, freeze and cut everything for ten minutes; then hold the bills against the truth
+	.venv/bin/python -m tests.chaos $(CHAOS)
+
+.PHONY: chaos-mutants
+chaos-mutants: setup ## Take one safeguard out at a time: does `make chaos` see it?
+	.venv/bin/python -m tests.chaos --mutants $(CHAOS)
 
 .PHONY: lint
 lint: .venv/installed ## Check style, types and the import rules

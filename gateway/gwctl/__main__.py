@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gwctl: Redis is not available ({reason}). {HINT}", file=sys.stderr)
         return 1
     print(as_json(answer) if arguments.output == "json" else as_table(answer))
-    return 0
+    return 1 if answer and arguments.rows_are_wrong else 0
 
 
 async def _run(arguments: argparse.Namespace) -> Answer:

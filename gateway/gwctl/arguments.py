@@ -30,6 +30,7 @@ examples:
   gwctl key revoke 8fKq2LxZ0aPwT3mB
   gwctl usage --project prj_5GmXw3Yk1ZrQb8TnLd0VuE --since 2026-11-01 -o json
   gwctl ledger --project prj_5GmXw3Yk1ZrQb8TnLd0VuE --limit 20
+  gwctl audit --project prj_5GmXw3Yk1ZrQb8TnLd0VuE
 
 `gwctl project set --help` and the like tell more.
 
@@ -75,6 +76,14 @@ examples:
   gwctl project set prj_5GmXw3Yk1ZrQb8TnLd0VuE --tokens-per-minute 1000000
   gwctl project set prj_5GmXw3Yk1ZrQb8TnLd0VuE --requests-per-minute none
 """
+AUDIT_HELP = """\
+Recompute what was used from the ledger, and compare it with the counters of each day and with
+what the budgets say is used. At a quiet moment there is no difference; exit code 1 if there is.
+
+examples:
+  gwctl audit
+  gwctl audit --project prj_5GmXw3Yk1ZrQb8TnLd0VuE -o json
+"""
 LEDGER_HELP = """\
 One row for each response that was charged, in the order they were: the last ones,
 or with --after the next ones, for an export that goes on where it has stopped.
@@ -99,8 +108,8 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_output(parser)
     # Here and not there: a subparser's default would override what was said before the verb.
-    parser.set_defaults(output="table")
-    nouns = parser.add_subparsers(required=True, metavar="{project,key,usage,ledger}")
+    parser.set_defaults(output="table", rows_are_wrong=False)
+    nouns = parser.add_subparsers(required=True, metavar="{project,key,usage,ledger,audit}")
     _add_project_commands(nouns)
     _add_key_commands(nouns)
 
@@ -124,6 +133,12 @@ def parser() -> argparse.ArgumentParser:
     ledger.add_argument(
         "--after", type=values.entry_id, metavar="ENTRY", help="0-0: from the first on"
     )
+
+    audit = _command(
+        nouns, "audit", commands.audit, "compare ledger, counters and budgets", AUDIT_HELP
+    )
+    audit.set_defaults(rows_are_wrong=True)
+    audit.add_argument("--project", metavar="ID", help="only this one (default: all)")
     return parser
 
 

@@ -13,7 +13,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NoReturn, assert_never
 
-from gateway.gwctl.tables import Answer, Row, key_row, ledger_row, project_row, usage_row
+from gateway.gwctl.tables import (
+    Answer,
+    Row,
+    difference_row,
+    key_row,
+    ledger_row,
+    project_row,
+    usage_row,
+)
 from gateway.iam.secret_hash import Peppers
 from gateway.quota.limits import MODES, NO_LIMITS, QUOTAS
 from gateway.store.administration import (
@@ -24,6 +32,7 @@ from gateway.store.administration import (
     UnknownProject,
     WrongPepper,
 )
+from gateway.store.books import Books
 from gateway.store.connection import Store
 from gateway.store.records import KeyRecord, ProjectConfig, ProjectState
 from gateway.store.usage import UsageReader
@@ -133,6 +142,30 @@ async def ledger(arguments: argparse.Namespace, store: Store) -> Sequence[Row]:
     else:
         entries = await reader.ledger_page(arguments.project, after=arguments.after, count=limit)
     return [ledger_row(entry) for entry in entries]
+
+
+async def audit(arguments: argparse.Namespace, store: Store) -> Sequence[Row]:
+    if arguments.project is not None:
+        await _require_project(Administration(store), arguments.project)
+        project_ids = [arguments.project]
+    else:
+        projects = await Administration(store).list_projects()
+        project_ids = [project.project_id for project in projects]
+    audited = [await Books(store).audit(project_id) for project_id in project_ids]
+    differences = [difference_row(each) for books in audited for each in books.differences]
+    entries = sum(books.entries for books in audited)
+    leases = sum(books.open_leases for books in audited)
+    # Said on stderr, so that `gwctl ... -o json | jq` stays JSON.
+    print(
+        f"{len(audited)} projects, {entries} entries of their ledgers, {leases} open leases:"
+        f" {len(differences)} differences.",
+        file=sys.stderr,
+    )
+    if differences and leases:
+        print(
+            "Responses are being charged just now: look again at a quiet moment.", file=sys.stderr
+        )
+    return differences
 
 
 def _changed(answer: ProjectConfig | UnknownProject) -> Row:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from gateway.quota.limits import MODES, QUOTAS
+from gateway.store.books import Difference
 from gateway.store.records import KeyRecord, ProjectConfig
 from gateway.store.usage import DailyUsage, LedgerEntry
 
@@ -57,6 +58,15 @@ def ledger_row(entry: LedgerEntry) -> Row:
         "verdict": entry.verdict,
         "requests": entry.requests,
         **asdict(entry.usage),
+    }
+
+
+def difference_row(difference: Difference) -> Row:
+    return {
+        "project": difference.project_id,
+        "what": difference.what,
+        "ledger": difference.ledger,
+        "counted": difference.counted,
     }
 
 

@@ -163,6 +163,23 @@ def test_a_key_can_be_made_to_expire(gwctl: Gwctl) -> None:
     assert abs(expires - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=1)
 
 
+def test_an_audit_tells_what_differs_and_fails(gwctl: Gwctl, redis_port: int) -> None:
+    gwctl("project", "create", "search", "--id", "prj_search")
+    clean = gwctl("audit", "-o", "json")
+    assert (clean.code, clean.json) == (0, [])
+    assert "1 projects, 0 entries of their ledgers, 0 open leases: 0 differences." in clean.stderr
+    with Redis(host="127.0.0.1", port=redis_port) as client:
+        client.xadd("gw:{prj_search}:lg", {"e": f"response1,{LEDGER_ENTRY}"})
+    found = gwctl("audit", "--project", "prj_search", "-o", "json")
+    assert found.code == 1
+    assert json.loads(found.stdout)[0] == {
+        "project": "prj_search",
+        "what": "requests of day 20779, gpt-oss-120b, kid1",
+        "ledger": 1,
+        "counted": 0,
+    }
+
+
 def test_usage_is_told_by_day_model_and_key(gwctl: Gwctl, redis_port: int) -> None:
     gwctl("project", "create", "search", "--id", "prj_search")
     with Redis(host="127.0.0.1", port=redis_port) as client:
@@ -363,7 +380,18 @@ def test_a_wrong_redis_url_is_explained_and_not_quoted(
 @pytest.mark.parametrize(
     ("command", "examples"),
     [
-        ("", ["project create", "project disable", "key create", "key revoke", "usage", "ledger"]),
+        (
+            "",
+            [
+                "project create",
+                "project disable",
+                "key create",
+                "key revoke",
+                "usage",
+                "ledger",
+                "audit",
+            ],
+        ),
         ("project set", ["project set"]),
         ("project create", ["project create"]),
         ("project list", ["project list"]),
@@ -374,6 +402,7 @@ def test_a_wrong_redis_url_is_explained_and_not_quoted(
         ("key revoke", ["key revoke"]),
         ("usage", ["usage"]),
         ("ledger", ["ledger"]),
+        ("audit", ["audit"]),
     ],
 )
 def test_the_help_teaches_with_examples(command: str, examples: list[str]) -> None:

@@ -68,10 +68,10 @@ class Product:
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample of the gateway's /metrics; 0 if it is not there."""
-        return _sample(httpx.get(f"{self.ops_url}/metrics").text, name, labels)
+        return metric_sample(httpx.get(f"{self.ops_url}/metrics").text, name, labels)
 
     def worker_metric(self, name: str) -> float:
-        return _sample(httpx.get(self.triton_metrics_url).text, name, {})
+        return metric_sample(httpx.get(self.triton_metrics_url).text, name, {})
 
     def log_lines(self) -> list[dict[str, Any]]:
         """The gateway's log so far."""
@@ -122,7 +122,7 @@ def running_product(
         )
 
 
-def _sample(exposition: str, name: str, labels: Mapping[str, str]) -> float:
+def metric_sample(exposition: str, name: str, labels: Mapping[str, str]) -> float:
     for family in text_string_to_metric_families(exposition):
         for sample in family.samples:
             if sample.name == name and labels.items() <= sample.labels.items():

@@ -8,10 +8,10 @@ from collections.abc import Callable
 TIMEOUT_S = 20
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = TIMEOUT_S) -> None:
     """Poll *condition* until it is true. Raises AssertionError, saying *what* did not happen."""
-    give_up_at = time.monotonic() + TIMEOUT_S
+    give_up_at = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > give_up_at:
-            raise AssertionError(f"after {TIMEOUT_S} s it was not so that {what}")
+            raise AssertionError(f"after {timeout_s} s it was not so that {what}")
         time.sleep(0.02)
