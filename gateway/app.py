@@ -16,7 +16,7 @@ import anyio
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from gateway.asgi.authentication import Authenticator
+from gateway.asgi.authentication import Authenticator, Credentials
 from gateway.asgi.body import Bodies, BodyBudget, BodyLimits
 from gateway.asgi.chat_api import ChatApi
 from gateway.asgi.generation_endpoint import Api, GenerationEndpoint
@@ -42,6 +42,7 @@ from gateway.stations import ModelSettings, Stations
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.identity import StoreIdentity
+from gateway.store.last_used import LastUsed
 from gateway.store.leased_projects import QUIET_AFTER_S, LeasedProjects
 from gateway.store.ledger import RedisLedger
 from gateway.store.open_leases import OpenLeases
@@ -139,7 +140,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         on_reaped=metrics.leases_reaped.inc,
     )
     peppers = Peppers.parse(settings.key_peppers.get_secret_value())
-    authenticator = Authenticator(Directory(redis, peppers))
+    last_used = LastUsed(redis)
+    directory = Directory(redis, peppers, stale_s=settings.stale_grants_s, on_used=last_used.note)
+    credentials = Credentials(
+        directory,
+        "tenant",
+        trusted_proxy_hops=settings.trusted_proxy_hops,
+        observe=lambda result: metrics.authentications.labels(result).inc(),
+    )
+    authenticator = Authenticator(directory, credentials)
 
     pool = WorkerPool(settings.workers, model_name=settings.model)
     metrics.watch_workers(pool)
@@ -215,6 +224,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         if spool is not None:
             tasks.start_soon(settler.keep_spool)
         tasks.start_soon(leases.run)
+        tasks.start_soon(last_used.run)
         tasks.start_soon(reaper.run)
         tasks.start_soon(reserver.run)
         tasks.start_soon(readiness.watch)

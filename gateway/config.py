@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     workers: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
     # `1:<hex>,2:<hex>`: what API keys are hashed with, 32 random bytes or more each.
     key_peppers: SecretStr
+    # How many proxies of ours a request passes: so far from the right of X-Forwarded-For
+    # stands the client's address. 0: whoever connects is the client.
+    trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0
+    # How long what was known of a key lets it in while Redis does not answer.
+    stale_grants_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
 
     # The model.
     model: str = "gpt-oss-120b"

@@ -156,6 +156,13 @@ ERROR_TABLE = (
     ),
     ErrorKind(
         Occasion.MODEL,
+        ("model_forbidden",),
+        "the policies of the key's bearer allow other models",
+        "no",
+        errors.model_forbidden("gpt-oss-120b"),
+    ),
+    ErrorKind(
+        Occasion.MODEL,
         ("model_not_found",),
         "the model is not served",
         "no",
@@ -246,6 +253,13 @@ ERROR_TABLE = (
         "all workers have too much to do",
         "after Retry-After",
         errors.overloaded(),
+    ),
+    ErrorKind(
+        Occasion.ANY,
+        ("too_many_wrong_keys",),
+        "many wrong keys have come from the same address, and this one is not known yet",
+        "after Retry-After",
+        errors.too_many_wrong_keys(),
     ),
     ErrorKind(
         Occasion.BODY,

@@ -99,6 +99,29 @@ def project_forbidden() -> ApiError:
     )
 
 
+def model_forbidden(model: str) -> ApiError:
+    return ApiError(
+        403,
+        "permission_error",
+        "model_forbidden",
+        f"Your API key may not use the model '{shortened(model)}'."
+        " Ask an administrator of your project for access to it.",
+        param="model",
+    )
+
+
+def too_many_wrong_keys(retry_after_s: int = 1) -> ApiError:
+    # Not 401: the key may be a good one that this gateway has not seen yet.
+    return ApiError(
+        429,
+        "rate_limit_error",
+        "too_many_wrong_keys",
+        "Too many requests with wrong API keys have come from your address."
+        f" Please try again in {retry_after_s}s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
 def not_found() -> ApiError:
     return ApiError(
         404,
