@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
@@ -33,7 +34,9 @@ from gateway.beside_the_loop import BesideTheLoop
 from gateway.config import Settings
 from gateway.create_response import SETTLE_DEADLINE_S
 from gateway.harmony.encoding import Encoding
+from gateway.iam.providers import read_providers
 from gateway.iam.secret_hash import Peppers
+from gateway.oidc import FETCH_TIMEOUT_S, TokenVerifier
 from gateway.quota.estimate import UsualOutput
 from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
@@ -142,9 +145,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     peppers = Peppers.parse(settings.key_peppers.get_secret_value())
     last_used = LastUsed(redis)
     directory = Directory(redis, peppers, stale_s=settings.stale_grants_s, on_used=last_used.note)
+    http_client = httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False)
+    tokens = TokenVerifier(read_providers(settings.oidc or "[]"), http_client)
     credentials = Credentials(
         directory,
         "tenant",
+        tokens=tokens,
         trusted_proxy_hops=settings.trusted_proxy_hops,
         observe=lambda result: metrics.authentications.labels(result).inc(),
     )
@@ -217,7 +223,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     readiness = Readiness(ping, pool, settler)
     ops = ops_api(registry, readiness.why_not)
 
-    async with redis, ping, pool, schemas, anyio.create_task_group() as tasks:
+    async with redis, ping, pool, schemas, http_client, anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
         tasks.start_soon(settler.watch)
@@ -225,6 +231,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             tasks.start_soon(settler.keep_spool)
         tasks.start_soon(leases.run)
         tasks.start_soon(last_used.run)
+        tasks.start_soon(tokens.run)
         tasks.start_soon(reaper.run)
         tasks.start_soon(reserver.run)
         tasks.start_soon(readiness.watch)

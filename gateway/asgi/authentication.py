@@ -22,9 +22,11 @@ from gateway.iam.conditions import RequestFacts
 from gateway.iam.decision import Denied, Target, decide
 from gateway.iam.permissions import Permission
 from gateway.iam.project_id import is_project_id
+from gateway.iam.providers import External
+from gateway.oidc import ProviderUnavailable
 from gateway.responses import errors
 from gateway.stations import Caller
-from gateway.store.directory import Bearer, Directory, External, Throttled, Unauthenticated
+from gateway.store.directory import Bearer, Directory, Throttled, Unauthenticated
 from gateway.store.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -39,8 +41,7 @@ class Tokens(Protocol):
     def may_be_token(self, text: str) -> bool: ...
 
     async def verify(self, text: str) -> External | str:
-        """Whom it names, or why it is refused, for the log. Raises StoreUnavailable when the
-        provider's keys cannot be had."""
+        """Whom it names, or why it is refused, for the log. Raises ProviderUnavailable."""
 
 
 class Credentials:
@@ -89,6 +90,10 @@ class Credentials:
         except StoreUnavailable:
             self._observe("unavailable")
             raise
+        except ProviderUnavailable as exc:
+            self._observe("unavailable")
+            _log.warning("a token cannot be verified: %s", exc)
+            raise errors.identity_provider_unavailable() from exc
         match answer:
             case Bearer():
                 self._observe("stale" if answer.is_stale else "accepted")

@@ -20,6 +20,7 @@ class Occasion(enum.Enum):
     MODEL = enum.auto()  # a model is named
     BODY = enum.auto()  # a body is read and validated
     ITEMS = enum.auto()  # the input is items, which a client may believe to be stored
+    ADMINISTRATION = enum.auto()  # of the admin API alone
     GENERATION = enum.auto()  # tokens are counted, reserved, generated
 
 
@@ -160,6 +161,13 @@ ERROR_TABLE = (
         "the policies of the key's bearer allow other models",
         "no",
         errors.model_forbidden("gpt-oss-120b"),
+    ),
+    ErrorKind(
+        Occasion.ADMINISTRATION,
+        ("permission_denied",),
+        "no policy allows this on the admin API, or there is no such thing: the same answer",
+        "no",
+        errors.permission_denied(),
     ),
     ErrorKind(
         Occasion.MODEL,
@@ -313,6 +321,13 @@ ERROR_TABLE = (
         "Redis cannot be asked, so the quota is not known",
         "after Retry-After",
         errors.store_unavailable(),
+    ),
+    ErrorKind(
+        Occasion.ANY,
+        ("identity_provider_unavailable",),
+        "the keys of the provider whose token was sent cannot be had",
+        "after Retry-After",
+        errors.identity_provider_unavailable(),
     ),
     ErrorKind(
         Occasion.ANY,

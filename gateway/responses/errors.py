@@ -99,6 +99,17 @@ def project_forbidden() -> ApiError:
     )
 
 
+def permission_denied() -> ApiError:
+    # Of the admin API. The same answer for what does not exist, as above.
+    return ApiError(
+        403,
+        "permission_error",
+        "permission_denied",
+        "You may not do this here, or there is no such thing."
+        " `POST /admin/v1/policies/explain` says which policies speak of it.",
+    )
+
+
 def model_forbidden(model: str) -> ApiError:
     return ApiError(
         403,
@@ -267,6 +278,16 @@ def store_unavailable(retry_after_s: int = 1) -> ApiError:
         "server_error",
         "store_unavailable",
         f"Your quota cannot be checked right now. Try again in {retry_after_s}s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
+def identity_provider_unavailable(retry_after_s: int = 5) -> ApiError:
+    return ApiError(
+        503,
+        "server_error",
+        "identity_provider_unavailable",
+        f"Your token cannot be verified right now. Try again in {retry_after_s}s.",
         headers={"retry-after": str(retry_after_s)},
     )
 

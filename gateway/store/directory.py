@@ -30,6 +30,7 @@ from redis.asyncio import Redis
 from gateway.iam.address import Address
 from gateway.iam.api_key import ApiKey
 from gateway.iam.decision import Grant
+from gateway.iam.providers import External
 from gateway.iam.secret_hash import Peppers
 from gateway.store import keys
 from gateway.store.errors import StoreUnavailable, ask_twice, store_errors
@@ -64,8 +65,10 @@ LOADS_MAX_WAIT_S = 1.0
 # With a stale grant at hand, nobody waits longer for a fresh one, nor tries again sooner.
 RELOAD_TIMEOUT_S = 0.1
 RELOAD_PAUSE_S = 1.0
-# A secret that is wrong by what is cached may be that of a rotation a moment ago.
+# A secret that is wrong by what is cached may be that of a rotation a moment ago: looked up
+# again, once in so long.
 SECRET_RELOAD_S = 1.0
+_ANEW = -1.0  # as max_age_s: whatever is cached is too old
 
 # Under which name a bearer is found: a kid, a principal's id, or the digest of an id that an
 # identity provider has for a user.
@@ -90,16 +93,6 @@ class Throttled:
     """Too many wrong keys have come from there: this one is not looked up."""
 
     retry_after_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class External:
-    """A principal as an identity provider's token names it; verified."""
-
-    principal_id: str | None = None  # an application that its claims are mapped to,
-    issuer: str = ""  # or a user, by the provider
-    subject: str = ""  # and its id there
-    expires_at: int = 0  # Unix time, s
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +155,7 @@ class Directory:
         self._paused = TTLCache[tuple[_Name, str | None], None, float](
             CACHE_ENTRIES, RELOAD_PAUSE_S, monotonic
         )
+        self._looked_again = TTLCache[str, None, float](CACHE_ENTRIES, SECRET_RELOAD_S, monotonic)
         # What an unknown key is compared with.
         self._no_secret = peppers.hash("")
         self._failed = FailedAttempts(monotonic=monotonic)
@@ -196,12 +190,12 @@ class Directory:
         assert isinstance(record, KeyRecord)
         # Verified every time, cached or not: 2.3 us, and no cache ever holds a secret.
         if not self._knows(key, record):
-            is_new = self._age_s(entry) < SECRET_RELOAD_S
-            if is_new or max_age_s is not None or self._failed.wait_s(source) > 0:
+            if key.kid in self._looked_again or self._failed.wait_s(source) > 0:
                 return Unauthenticated.WRONG_SECRET
+            self._looked_again[key.kid] = None
             self._failed.note(source)
             return await self.authenticate(
-                key, project_id, address=address, source=source, max_age_s=SECRET_RELOAD_S
+                key, project_id, address=address, source=source, max_age_s=_ANEW
             )
         if record.state is KeyState.REVOKED:
             return Unauthenticated.REVOKED
