@@ -232,6 +232,8 @@ class TokenVerifier:
                     "verify_iat": False,
                 },
             )
+        except jwt.MissingRequiredClaimError:
+            return "it does not say for whom, by whom, or for how long it is"
         except jwt.InvalidAudienceError:
             return "it is for another audience"
         except (jwt.PyJWTError, ValueError):
