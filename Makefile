@@ -38,6 +38,14 @@ test: setup clients ## Run all tests, against real Redis and real Triton
 test-hostile: .venv/installed ## Play 100,000 hostile conversations (some minutes)
 	HOSTILE_EXAMPLES=$${HOSTILE_EXAMPLES:-100000} .venv/bin/python -m pytest --timeout 3600 --durations 1 tests/gateway/responses/test_hostile.py
 
+.PHONY: test-revocation
+test-revocation: setup ## Take keys, policies and projects away a thousand times, on three gateways (some minutes)
+	REVOCATION_TRIALS=$${REVOCATION_TRIALS:-1000} .venv/bin/python -m pytest --timeout 3600 --durations 1 tests/system/test_revocation.py
+
+.PHONY: test-tokens
+test-tokens: .venv/installed ## Try a million mutated keys, and as many hostile ids (some minutes)
+	MUTATED_TOKENS=$${MUTATED_TOKENS:-1000000} .venv/bin/python -m pytest --timeout 3600 --durations 1 tests/gateway/iam/test_mutated_tokens.py
+
 .PHONY: lint
 lint: .venv/installed ## Check style, types and the import rules
 	.venv/bin/ruff format --check .

@@ -158,7 +158,10 @@ class Directory:
         self._looked_again = TTLCache[str, None, float](CACHE_ENTRIES, SECRET_RELOAD_S, monotonic)
         # What an unknown key is compared with.
         self._no_secret = peppers.hash("")
-        self._failed = FailedAttempts(monotonic=monotonic)
+        # Each apart: a client that has missed a rotation must not shut out its neighbours.
+        self._unknown_keys = FailedAttempts(monotonic=monotonic)  # by source
+        self._wrong_secrets = FailedAttempts(monotonic=monotonic)  # by source
+        self._wrong_projects = FailedAttempts(monotonic=monotonic)  # by bearer
         self._turns = Turns(
             per_s=LOADS_PER_S, burst=LOADS_BURST, max_wait_s=LOADS_MAX_WAIT_S, monotonic=monotonic
         )
@@ -190,10 +193,10 @@ class Directory:
         assert isinstance(record, KeyRecord)
         # Verified every time, cached or not: 2.3 us, and no cache ever holds a secret.
         if not self._knows(key, record):
-            if key.kid in self._looked_again or self._failed.wait_s(source) > 0:
+            if key.kid in self._looked_again or self._wrong_secrets.wait_s(source) > 0:
                 return Unauthenticated.WRONG_SECRET
             self._looked_again[key.kid] = None
-            self._failed.note(source)
+            self._wrong_secrets.note(source)
             return await self.authenticate(
                 key, project_id, address=address, source=source, max_age_s=_ANEW
             )
@@ -272,11 +275,15 @@ class Directory:
         if cached is None:
             if name in self._unknown:
                 return None
-            if (wait_s := self._failed.wait_s(source)) > 0:
+            bearer = " ".join(name)
+            wait_s = max(self._unknown_keys.wait_s(source), self._wrong_projects.wait_s(bearer))
+            if wait_s > 0:
                 return Throttled(wait_s)
             loaded = await self._fetched(name, project_id)
-            if loaded is None or (loaded.bearer.project is None and project_id is not None):
-                self._failed.note(source)
+            if loaded is None:
+                self._unknown_keys.note(source)
+            elif loaded.bearer.project is None and project_id is not None:
+                self._wrong_projects.note(bearer)
             return loaded
         is_fresh = self._monotonic() < cached.fresh_until
         is_young = max_age_s is None or self._age_s(cached) <= max_age_s

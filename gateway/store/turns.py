@@ -43,9 +43,9 @@ class Turns:
 
 
 class FailedAttempts:
-    """How many wrong keys a source may send that nobody has looked up before.
+    """How many look-ups somebody may cause that find nothing.
 
-    A known source of wrong keys costs Redis nothing: its next unknown key is not looked up.
+    Whoever sends wrong keys costs Redis nothing: the next unknown one is not looked up.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class FailedAttempts:
         self._rest_at = TTLCache[str, float, float](MAX_SOURCES, self._burst_s + 1, monotonic)
 
     def wait_s(self, source: str) -> float:
-        """How long nothing is looked up for this source; 0 if it may ask."""
+        """How long nothing is looked up for it; 0 if it may ask."""
         rest_at = self._rest_at.get(source)
         if rest_at is None:
             return 0.0
         return max(0.0, rest_at + self._interval_s - self._burst_s - self._monotonic())
 
     def note(self, source: str) -> None:
-        """A look-up for this source has found nothing."""
+        """A look-up for it has found nothing."""
         now = self._monotonic()
         self._rest_at[source] = max(self._rest_at.get(source, 0.0), now) + self._interval_s
