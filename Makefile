@@ -63,6 +63,10 @@ format: .venv/installed ## Rewrite the code in the house format
 bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
 	.venv/bin/python -m bench.micro
 
+.PHONY: bench-timing
+bench-timing: prerequisites .venv/installed ## Whether the time of a refusal tells what is wrong with a key
+	.venv/bin/python -m bench.timing
+
 .PHONY: bench-lag
 bench-lag: setup ## How long the worst requests stop the event loop
 	.venv/bin/python -m bench.lag

@@ -393,7 +393,7 @@ async def test_a_flood_of_wrong_keys_costs_redis_nothing(
     for _ in range(20_000):
         answers.add(await directory.authenticate(wrong, source="a"))
     assert answers == {Unauthenticated.UNKNOWN, Unauthenticated.WRONG_SECRET, Throttled}
-    assert counted.commands - asked <= 20
+    assert counted.commands - asked <= 20 + 3  # unknown keys, and once more the known one
     # Who is known is served from there as ever, and others are looked up.
     assert isinstance(await directory.authenticate(parsed(key.token), source="a"), Bearer)
     unknown = ApiKey("u" * 16, "x" * 32)
