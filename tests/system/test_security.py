@@ -7,20 +7,32 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import anyio
 import httpx
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
+from gateway.iam.address import Ranges
 from gateway.iam.api_key import ENTROPY_BYTES, mint
-from tests.stack.product import PEPPERS, Product
+from gateway.iam.secret_hash import Peppers
+from gateway.store.administration import Administration, IssuedKey
+from tests.gateway.store.conftest import until
+from tests.stack.product import PEPPERS, Product, running_product
 from tests.system.http import MODEL, complete, create, streamed
 
 HOSTILE_REQUESTS = 10_000
 PATHS = ["/v1/responses", "/v1/responses/input_tokens", "/v1/chat/completions", "/v1/models"]
-PUBLIC = {"/openapi.json", "/docs"}
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """Of this file alone: new keys of others would be throttled after what happens here."""
+    with running_product(tmp_path_factory.mktemp("security")) as running:
+        yield running
 
 
 def test_every_path_asks_for_a_key_before_anything_else(product: Product) -> None:
@@ -204,3 +216,60 @@ def test_neither_keys_nor_prompts_are_in_logs_metrics_errors_or_redis(product: P
             assert each.encode() not in content, (place, each)
         if place != "errors":  # which name a field's value to whoever has sent it
             assert canary.encode() not in content, place
+
+
+def test_a_flood_of_wrong_keys_costs_redis_nothing(product: Product) -> None:
+    tenant = product.new_project()
+    headers = {"authorization": f"Bearer {tenant.key}"}
+    statuses = Counter[int]()
+    with Redis.from_url(product.redis_url) as redis, httpx.Client() as client:
+
+        def look_ups() -> int:
+            return int(redis.info("commandstats")["cmdstat_hgetall"]["calls"])
+
+        assert client.get(f"{product.url}/v1/models", headers=headers).status_code == 200
+        before = look_ups()
+        for n in range(1000):
+            wrong = mint(secrets.token_bytes(ENTROPY_BYTES)).token
+            for sent in (wrong, wrong[:-1] + "x", tenant.key[:-2], f"ey.{n}.x"):
+                bad = {"authorization": f"Bearer {sent}"}
+                statuses[client.get(f"{product.url}/v1/models", headers=bad).status_code] += 1
+        # 20 at once and one a second; who is known is served from there as ever.
+        assert look_ups() - before < 100
+        assert client.get(f"{product.url}/v1/models", headers=headers).status_code == 200
+    assert set(statuses) == {401, 429}
+    assert product.metric("gw_authentications_total", result="throttled") > 800
+
+
+async def test_a_client_cannot_say_where_it_comes_from(product: Product) -> None:
+    tenant = product.new_project()
+    async with AsyncRedis.from_url(product.redis_url) as redis:
+        administration = Administration(redis)
+        tokens = {}
+        for cidr in ("10.0.0.0/8", "127.0.0.0/8"):
+            key = await administration.create_key(
+                tenant.project_id,
+                "",
+                peppers=Peppers.parse(PEPPERS),
+                source_cidrs=Ranges.read([cidr]),
+            )
+            assert isinstance(key, IssuedKey)
+            tokens[cidr] = key.token
+    async with httpx.AsyncClient() as client:
+
+        async def status(cidr: str) -> int:
+            headers = {
+                "authorization": f"Bearer {tokens[cidr]}",
+                "x-forwarded-for": "10.1.1.1",
+                "x-real-ip": "10.1.1.1",
+                "forwarded": "for=10.1.1.1",
+            }
+            return (await client.get(f"{product.url}/v1/models", headers=headers)).status_code
+
+        async def is_known(cidr: str) -> bool:
+            return await status(cidr) != 429
+
+        # Others of this file have sent wrong keys from here, a moment ago.
+        for cidr, expected in (("127.0.0.0/8", 200), ("10.0.0.0/8", 401)):
+            await until(partial(is_known, cidr))
+            assert await status(cidr) == expected
