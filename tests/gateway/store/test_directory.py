@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -504,3 +504,33 @@ async def test_when_keys_were_last_used_is_written_to_the_minute_and_in_batches(
     record = await Administration(redis).find_key(key.record.kid)
     assert record is not None
     assert record.last_used_at == int(time.now) // 60 * 60
+
+
+class RacingRedis(Redis):
+    """Something happens before one of its commands."""
+
+    before: dict[tuple[object, ...], Callable[[], Awaitable[object]]] = {}
+
+    async def execute_command(self, *args: object, **options: object) -> object:
+        happening = self.before.pop(args, None)
+        if happening is not None:
+            await happening()
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("which", ["the key", "the project"])
+async def test_a_revocation_in_the_middle_of_a_look_up_is_not_missed(
+    redis: Redis, key: IssuedKey, redis_port: int, which: str
+) -> None:
+    """Read in another order, a key that is revoked and a version that is new would be cached."""
+    asked = {"the key": f"gw:key:{key.record.kid}", "the project": f"gw:{{{PROJECT}}}:cfg"}[which]
+
+    async def revoke() -> None:
+        await Administration(redis).revoke_key(key.record.kid)
+
+    async with RacingRedis(host="127.0.0.1", port=redis_port) as racing:
+        racing.before = {("HGETALL", asked): revoke}
+        directory = Directory(racing, PEPPERS)
+        answer = await directory.authenticate(parsed(key.token))
+        assert racing.before == {}
+    assert answer is Unauthenticated.REVOKED
