@@ -159,7 +159,8 @@ def write_project(project: ProjectConfig) -> Hash:
 
 def read_key(kid: str, stored: Mapping[str, str]) -> KeyRecord | None:
     """The key in the hash `gw:key:<kid>`, or None if there is none."""
-    if not stored:
+    # When it was last used is written without looking: that alone makes no key.
+    if "name" not in stored:
         return None
     return KeyRecord(
         kid=kid,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
@@ -182,6 +182,57 @@ async def test_of_many_operators_who_change_policies_of_one_principal_none_is_fo
         record = await administration.find_key(kid)
         assert record is not None
         assert [line.policy_id for line in record.lines] == [f"pol_{n:02}" for n in range(20)]
+
+
+class Overtaken(Redis):
+    """Before the first command that is looked for, something else happens, whole."""
+
+    looked_for: Callable[[tuple[object, ...]], bool] | None = None
+    happens: Callable[[], Awaitable[object]]
+
+    async def execute_command(self, *args: object, **options: object) -> object:
+        if self.looked_for is not None and self.looked_for(args):
+            self.looked_for = None
+            await self.happens()
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+async def test_who_is_overtaken_between_reading_policies_and_writing_lines_undoes_nothing(
+    administration: Administration, principals: Principals, policies: Policies, redis_port: int
+) -> None:
+    ci = await made(principals.create_principal("application", "ci"))
+    key = await issued(administration.create_key(ONE, "", peppers=PEPPERS, principal_id=ci))
+
+    async def allow(by: Policies, policy_id: str) -> None:
+        await by.create_policy("", principal_ids=[ci], rules=[rule(ONE)], with_id=policy_id)
+
+    async with Overtaken(host="127.0.0.1", port=redis_port) as slow:
+        slow.looked_for = lambda args: args[0] == "EVALSHA" and f"gw:principal:{ci}" in args
+        slow.happens = lambda: allow(policies, "pol_fast")
+        await allow(Policies(slow), "pol_slow")
+        assert slow.looked_for is None
+    record = await administration.find_key(key.kid)
+    assert record is not None
+    assert [line.policy_id for line in record.lines] == ["pol_fast", "pol_slow"]
+
+
+async def test_a_key_that_is_created_while_a_policy_changes_has_the_new_one(
+    administration: Administration, principals: Principals, policies: Policies, redis_port: int
+) -> None:
+    ci = await made(principals.create_principal("application", "ci"))
+
+    async def allow() -> None:
+        await policies.create_policy("", principal_ids=[ci], rules=[rule(ONE)], with_id="pol_new")
+
+    async with Overtaken(host="127.0.0.1", port=redis_port) as slow:
+        slow.looked_for = lambda args: args[0] == "HSET" and str(args[1]).startswith("gw:key:")
+        slow.happens = allow
+        key = await issued(
+            Administration(slow).create_key(ONE, "", peppers=PEPPERS, principal_id=ci)
+        )
+        assert slow.looked_for is None
+    assert [line.policy_id for line in key.lines] == ["pol_new"]
+    assert await administration.find_key(key.kid) == key
 
 
 class BreaksAfter(Redis):
