@@ -47,6 +47,14 @@ chaos: setup ## Kill, freeze and cut everything for ten minutes; then hold the b
 chaos-mutants: setup ## Take one safeguard out at a time: does `make chaos` see it?
 	.venv/bin/python -m tests.chaos --mutants $(CHAOS)
 
+.PHONY: test-revocation
+test-revocation: setup ## Take keys, policies and projects away a thousand times, on three gateways (some minutes)
+	REVOCATION_TRIALS=$${REVOCATION_TRIALS:-1000} .venv/bin/python -m pytest --timeout 3600 --durations 1 tests/system/test_revocation.py
+
+.PHONY: test-tokens
+test-tokens: .venv/installed ## Try a million mutated keys, and as many hostile ids (some minutes)
+	MUTATED_TOKENS=$${MUTATED_TOKENS:-1000000} .venv/bin/python -m pytest --timeout 3600 --durations 1 tests/gateway/iam/test_mutated_tokens.py
+
 .PHONY: lint
 lint: .venv/installed ## Check style, types and the import rules
 	.venv/bin/ruff format --check .
@@ -63,6 +71,10 @@ format: .venv/installed ## Rewrite the code in the house format
 .PHONY: bench-micro
 bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
 	.venv/bin/python -m bench.micro
+
+.PHONY: bench-timing
+bench-timing: prerequisites .venv/installed ## Whether the time of a refusal tells what is wrong with a key
+	.venv/bin/python -m bench.timing
 
 .PHONY: bench-lag
 bench-lag: setup ## How long the worst requests stop the event loop

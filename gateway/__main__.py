@@ -139,6 +139,8 @@ def _server(app: ASGIApp, settings: Settings, *, tls: bool) -> Server:
             lifespan="off",
             log_config=None,
             access_log=False,
+            # It would believe X-Forwarded-For of whoever connects from this machine.
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             # Proxies keep connections for 60 s or so, and must not find them closed.

@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from gateway.asgi.authentication import Authenticator
+from gateway.asgi.authentication import Authenticator, Credentials
 from gateway.asgi.body import Bodies, BodyBudget, BodyLimits
 from gateway.asgi.chat_api import ChatApi
 from gateway.asgi.generation_endpoint import Api, GenerationEndpoint
@@ -33,7 +34,9 @@ from gateway.beside_the_loop import BesideTheLoop
 from gateway.config import Settings
 from gateway.create_response import SETTLE_DEADLINE_S
 from gateway.harmony.encoding import Encoding
+from gateway.iam.providers import read_providers
 from gateway.iam.secret_hash import Peppers
+from gateway.oidc import FETCH_TIMEOUT_S, TokenVerifier
 from gateway.quota.estimate import UsualOutput
 from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
@@ -42,6 +45,7 @@ from gateway.stations import ModelSettings, Stations
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.identity import StoreIdentity
+from gateway.store.last_used import LastUsed
 from gateway.store.leased_projects import QUIET_AFTER_S, LeasedProjects
 from gateway.store.ledger import RedisLedger
 from gateway.store.open_leases import OpenLeases
@@ -139,7 +143,18 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         on_reaped=metrics.leases_reaped.inc,
     )
     peppers = Peppers.parse(settings.key_peppers.get_secret_value())
-    authenticator = Authenticator(Directory(redis, peppers))
+    last_used = LastUsed(redis)
+    directory = Directory(redis, peppers, stale_s=settings.stale_grants_s, on_used=last_used.note)
+    http_client = httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False)
+    tokens = TokenVerifier(read_providers(settings.oidc or "[]"), http_client)
+    credentials = Credentials(
+        directory,
+        "tenant",
+        tokens=tokens,
+        trusted_proxy_hops=settings.trusted_proxy_hops,
+        observe=lambda result: metrics.authentications.labels(result).inc(),
+    )
+    authenticator = Authenticator(directory, credentials)
 
     pool = WorkerPool(settings.workers, model_name=settings.model)
     metrics.watch_workers(pool)
@@ -208,13 +223,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     readiness = Readiness(ping, pool, settler)
     ops = ops_api(registry, readiness.why_not)
 
-    async with redis, ping, pool, schemas, anyio.create_task_group() as tasks:
+    async with redis, ping, pool, schemas, http_client, anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
         tasks.start_soon(settler.watch)
         if spool is not None:
             tasks.start_soon(settler.keep_spool)
         tasks.start_soon(leases.run)
+        tasks.start_soon(last_used.run)
+        tasks.start_soon(tokens.run)
         tasks.start_soon(reaper.run)
         tasks.start_soon(reserver.run)
         tasks.start_soon(readiness.watch)

@@ -12,10 +12,13 @@ from typing import Annotated, Literal
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.iam.providers import read_providers
 from gateway.iam.secret_hash import Peppers
 from gateway.responses.dialect import ObjectName
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MIN_ADMIN_KEY_LENGTH = 32
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -40,6 +43,15 @@ class Settings(BaseSettings):
     workers: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
     # `1:<hex>,2:<hex>`: what API keys are hashed with, 32 random bytes or more each.
     key_peppers: SecretStr
+    # How many proxies of ours a request passes: so far from the right of X-Forwarded-For
+    # stands the client's address. 0: whoever connects is the client.
+    trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0
+    # JSON: identity providers whose tokens are taken instead of keys (iam/providers.py).
+    oidc: str | None = None
+    # A token for the admin API that may do everything, to begin with.
+    admin_key: SecretStr | None = None
+    # How long what was known of a key lets it in while Redis does not answer.
+    stale_grants_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
 
     # The model.
     model: str = "gpt-oss-120b"
@@ -107,6 +119,20 @@ class Settings(BaseSettings):
     @classmethod
     def _peppers_parse(cls, value: SecretStr) -> SecretStr:
         Peppers.parse(value.get_secret_value())
+        return value
+
+    @field_validator("oidc")
+    @classmethod
+    def _providers_parse(cls, value: str | None) -> str | None:
+        if value is not None:
+            read_providers(value)
+        return value
+
+    @field_validator("admin_key")
+    @classmethod
+    def _admin_key_is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_ADMIN_KEY_LENGTH:
+            raise ValueError(f"at least {MIN_ADMIN_KEY_LENGTH} random characters are needed")
         return value
 
     @field_validator("log_level")

@@ -32,6 +32,8 @@ class Caller:
     config_version: int  # of the project, when the caller was authenticated
     # The same caller as it is now. Raises ApiError if it may no longer ask.
     refreshed: Callable[[], Awaitable[Caller]]
+    # Whether there are models that it may not ask: then ask again, once the model is known.
+    depends_on_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,12 @@ from gateway.generation import FinishReason
 from gateway.harmony.encoding import Encoding
 from gateway.harmony.parser import HarmonyParser
 from gateway.harmony.render import encode, render
+from gateway.iam.address import read_address
+from gateway.iam.api_key import ENTROPY_BYTES, mint, parse
+from gateway.iam.conditions import RequestFacts, read_conditions
+from gateway.iam.decision import Allowed, Grant, Target, decide
+from gateway.iam.policy import Line, Projects
+from gateway.iam.secret_hash import Peppers
 from gateway.responses.dialect import Dialect
 from gateway.responses.output_mapping import OutputMapping
 from gateway.responses.prompt import to_conversation
@@ -24,6 +30,7 @@ from gateway.responses.stream import ResponseStream
 from gateway.responses.validation import validated
 from wire.vocabulary import CHANNEL, END, MESSAGE, RETURN, START, load_ranks
 
+DECISIONS = 2000
 TARGET_US = 20.0  # parser, events and SSE together, a token, one token a chunk
 RESPONSE_ID = "0192f0c1-7d5e-7000-8000-000000000001"
 SENTENCE = "The sky is blue because air scatters short waves more than long ones, naïvely put. "
@@ -58,9 +65,79 @@ def main() -> int:
     print(f"render, a prompt of {token_count} tokens")
     print(f"  {us / 1000:.2f} ms, {us / token_count:.2f} us a token")
 
+    print("authentication, CPU a request")
+    for name, work in _authentications():
+        print(f"  {name:<44} {_best(work, rounds) / DECISIONS:6.2f} us")
+
     verdict = "within" if first_us < TARGET_US else "OVER"
     print(f"{verdict} the target of {TARGET_US:.0f} us a token ({first_us:.2f})")
     return 0 if first_us < TARGET_US else 1
+
+
+def _authentications() -> Sequence[tuple[str, Callable[[], object]]]:
+    """What a request with a key costs once its record is known."""
+    key = mint(bytes(range(ENTROPY_BYTES)))
+    peppers = Peppers({1: bytes(32)})
+    stored = peppers.hash(key.secret)
+    facts = RequestFacts(
+        at=1.8e9, address=read_address("10.1.2.3"), user_agent="ci/1", model="gpt-oss-120b"
+    )
+    scope = Projects(frozenset({"prj_mine"}))
+    use = frozenset({"GenerativeApisModelAccess"})
+    plain = Line("pol_a", 1, use, scope)
+    simple, strict = (
+        {"source_cidrs": ["10.0.0.0/8"], "models": ["gpt-oss-120b"]},
+        {
+            "expires_at": 1_900_000_000,
+            "source_cidrs": [f"192.0.{n}.0/24" for n in range(9)] + ["10.0.0.0/8"],
+            "models": ["gpt-oss-120b"],
+            "user_agent_prefix": "ci/",
+            "weekdays": ["mon", "tue", "wed", "thu", "fri"],
+            "hours": "00:00-24:00",
+            "tz": "Europe/Paris",
+        },
+    )
+    others = [Line(f"pol_{n}", 1, frozenset({"UsageReadOnly"}), scope) for n in range(20)]
+    grants = [
+        ("decide: one rule", Grant("org_a", [plain])),
+        ("decide: 20 rules of other things, and one", Grant("org_a", [*others, plain])),
+        (
+            "decide: an address and a model",
+            Grant("org_a", [Line("pol_a", 1, use, scope, read_conditions(simple))]),
+        ),
+        (
+            "decide: every condition, ten ranges",
+            Grant("org_a", [Line("pol_a", 1, use, scope, read_conditions(strict))]),
+        ),
+    ]
+    target = Target("org_a", "prj_mine")
+
+    def deciding(grant: Grant) -> Callable[[], None]:
+        assert isinstance(decide(grant, "model:use", target, facts), Allowed)
+
+        def work() -> None:
+            for _ in range(DECISIONS):
+                decide(grant, "model:use", target, facts)
+
+        return work
+
+    def verifying() -> None:
+        for _ in range(DECISIONS):
+            parsed = parse(token)
+            assert parsed is not None
+            peppers.verify(parsed.secret, stored)
+
+    def refusing() -> None:
+        for _ in range(DECISIONS):
+            parse(junk)
+
+    token = key.token
+    junk = token[:-1] + "x"
+    return [
+        ("a junk key", refusing),
+        ("read a key and verify its secret", verifying),
+        *((name, deciding(grant)) for name, grant in grants),
+    ]
 
 
 def _best(work: Callable[[], object], rounds: int) -> float:

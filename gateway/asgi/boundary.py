@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.asgi.answers import error_answer
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.responses import errors
+from gateway.stations import Caller
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request import RequestTelemetry
 
@@ -65,6 +66,19 @@ class RequestBoundary:
 def telemetry_of(scope: Scope) -> RequestTelemetry:
     telemetry: RequestTelemetry = scope["state"]["telemetry"]
     return telemetry
+
+
+def remember_caller(scope: Scope, caller: Caller) -> None:
+    """Who asks, for the log, and for whoever tells an error."""
+    telemetry = telemetry_of(scope)
+    telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
+    scope["state"]["caller"] = caller
+
+
+def caller_known_of(scope: Scope) -> Caller | None:
+    """None before station 2 has let the request in."""
+    caller: Caller | None = scope["state"].get("caller")
+    return caller
 
 
 def _request_id(scope: Scope) -> str:

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.asgi.authentication import Authenticator
 from gateway.asgi.body import Bodies, Body
-from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.boundary import remember_caller, telemetry_of
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.replies import Encoder, StreamReply, WholeReply
 from gateway.asgi.response_id import new_response_id
@@ -89,7 +89,7 @@ class GenerationEndpoint:
 
         # 2 authenticate, before a byte of the body is read.
         caller = await self._authenticator.caller_of(http)
-        telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
+        remember_caller(scope, caller)
 
         # 1 accept
         try:
@@ -118,6 +118,9 @@ class GenerationEndpoint:
         telemetry_of(scope).streamed = asked.request.stream
         try:
             self._model.check(asked.request)
+            if caller.depends_on_model:
+                # 2 again, now that it is known.
+                caller = await self._authenticator.caller_of(http, model=self._model.name)
             await self._answer(asked, body, caller, scope, receive, send)
         except ApiError as error:
             raise asked.told(error) from error.__cause__

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from gateway.asgi.answers import json_answer
 from gateway.asgi.authentication import Authenticator
 from gateway.asgi.body import Bodies, Body
-from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.boundary import remember_caller, telemetry_of
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.served_model import ServedModel
@@ -41,17 +41,16 @@ class InputTokensEndpoint:
         self._rate_limits = rate_limits
 
     async def count(self, http: Request) -> Response:
-        telemetry = telemetry_of(http.scope)
-        telemetry.route = "input_tokens"
-        caller = await self._authenticator.caller_of(http)
-        telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
+        telemetry_of(http.scope).route = "input_tokens"
+        caller = await self._authenticator.caller_of(http, model=self._model.name)
+        remember_caller(http.scope, caller)
         with await self._bodies.receive(http, caller.project_id) as body:
             prompt = await while_connected(http.receive, lambda: self._prompt(body, caller))
         if prompt is None:
             raise ClientDisconnect
         return json_answer(
             {"object": "response.input_tokens", "input_tokens": len(prompt)},
-            headers=await self._rate_limits.of(caller.project_id),
+            headers=await self._rate_limits.of(caller),
         )
 
     async def _prompt(self, body: Body, caller: Caller) -> Sequence[int]:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from gateway.asgi.answers import json_answer
 from gateway.asgi.authentication import Authenticator
-from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.boundary import remember_caller, telemetry_of
 from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.served_model import ServedModel
 from gateway.responses import errors
@@ -41,11 +41,10 @@ class ModelsEndpoint:
 
     async def _authenticate(self, request: Request) -> dict[str, str]:
         """The headers of the answer. Raises ApiError."""
-        telemetry = telemetry_of(request.scope)
-        telemetry.route = "models"
-        caller = await self._authenticator.caller_of(request)
-        telemetry.kid, telemetry.project_id = caller.kid, caller.project_id
-        return await self._rate_limits.of(caller.project_id)
+        telemetry_of(request.scope).route = "models"
+        caller = await self._authenticator.caller_of(request, model=self._model.name)
+        remember_caller(request.scope, caller)
+        return await self._rate_limits.of(caller)
 
     def _described(self) -> dict[str, object]:
         return {

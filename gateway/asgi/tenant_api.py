@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.asgi.answers import error_answer
-from gateway.asgi.boundary import RequestBoundary, telemetry_of
+from gateway.asgi.boundary import RequestBoundary, caller_known_of, telemetry_of
 from gateway.asgi.documentation_endpoint import DocumentationEndpoint
 from gateway.asgi.generation_endpoint import GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
@@ -51,8 +51,13 @@ def tenant_api(
         telemetry = telemetry_of(request.scope)
         telemetry.error_code = error.code or error.type
         # A refusal by a quota brings them itself.
-        if not any(name.startswith("x-ratelimit") for name in error.headers):
-            error.headers |= await rate_limits.of(telemetry.project_id)
+        caller = caller_known_of(request.scope)
+        if caller is not None and not any(name.startswith("x-ratelimit") for name in error.headers):
+            try:
+                error.headers |= await rate_limits.of(caller)
+            except ApiError as refused:  # the key was revoked a moment ago: nothing else is told
+                error = refused
+                telemetry.error_code = error.code or error.type
         return error_answer(error)
 
     async def routing_error(request: Request, error: Exception) -> Response:

@@ -157,7 +157,7 @@ def _add_project_commands(nouns: _Subparsers) -> None:
         verbs,
         "disable",
         commands.disable_project,
-        "answer a project 403 from its next request for an answer on; its data stays",
+        "answer a project 403 from its next request on; its data stays",
     )
     # Keys that were refused a moment ago are cached as such: Directory's cache_s.
     enable = _command(
@@ -181,9 +181,7 @@ def _add_key_commands(nouns: _Subparsers) -> None:
     )
     listing = _command(verbs, "list", commands.list_keys, "list keys, revoked ones as well")
     listing.add_argument("--project", metavar="ID", help="only those of this project")
-    revoke = _command(
-        verbs, "revoke", commands.revoke_key, "refuse a key from its next request for an answer on"
-    )
+    revoke = _command(verbs, "revoke", commands.revoke_key, "refuse a key from its next request on")
     revoke.add_argument(
         "kid",
         type=values.kid,

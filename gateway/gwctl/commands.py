@@ -29,6 +29,8 @@ from gateway.store.administration import (
     IssuedKey,
     ProjectExists,
     UnknownKey,
+    UnknownOrganisation,
+    UnknownPrincipal,
     UnknownProject,
     WrongPepper,
 )
@@ -53,6 +55,8 @@ async def create_project(arguments: argparse.Namespace, store: Store) -> Row:
             return project_row(project)
         case ProjectExists(project_id):
             raise Complaint(f"There is a project {project_id} already; nothing was changed.")
+        case UnknownOrganisation(organisation_id):
+            raise Complaint(f"There is no organisation {organisation_id}.")
         case never:
             assert_never(never)
 
@@ -95,6 +99,8 @@ async def create_key(arguments: argparse.Namespace, store: Store) -> Row:
             return {**key_row(record), "token": token}
         case UnknownProject(project_id):
             _complain_of_project(project_id)
+        case UnknownPrincipal(principal_id):
+            raise Complaint(f"There is no {principal_id}, or it was deleted.")
         case WrongPepper(version):
             raise Complaint(
                 f"GATEWAY_KEY_PEPPERS has another pepper {version} than the keys here were made with;"

@@ -31,8 +31,11 @@ def key_row(record: KeyRecord) -> Row:
         "kid": record.kid,
         "name": record.name,
         "project": record.default_project_id,
+        "principal": record.principal_id,
         "state": record.state.value,
+        "pepper": record.hashed_secret.pepper_version,
         "created": _timestamp(record.created_at),
+        "last_used": None if record.last_used_at is None else _timestamp(record.last_used_at),
         "expires": None if record.expires_at is None else _timestamp(record.expires_at),
     }
 

@@ -20,6 +20,7 @@ class Occasion(enum.Enum):
     MODEL = enum.auto()  # a model is named
     BODY = enum.auto()  # a body is read and validated
     ITEMS = enum.auto()  # the input is items, which a client may believe to be stored
+    ADMINISTRATION = enum.auto()  # of the admin API alone
     GENERATION = enum.auto()  # tokens are counted, reserved, generated
 
 
@@ -156,6 +157,20 @@ ERROR_TABLE = (
     ),
     ErrorKind(
         Occasion.MODEL,
+        ("model_forbidden",),
+        "the policies of the key's bearer allow other models",
+        "no",
+        errors.model_forbidden("gpt-oss-120b"),
+    ),
+    ErrorKind(
+        Occasion.ADMINISTRATION,
+        ("permission_denied",),
+        "no policy allows this on the admin API, or there is no such thing: the same answer",
+        "no",
+        errors.permission_denied(),
+    ),
+    ErrorKind(
+        Occasion.MODEL,
         ("model_not_found",),
         "the model is not served",
         "no",
@@ -248,6 +263,13 @@ ERROR_TABLE = (
         errors.overloaded(),
     ),
     ErrorKind(
+        Occasion.ANY,
+        ("too_many_wrong_keys",),
+        "many wrong keys have come from the same address, and this one is not known yet",
+        "after Retry-After",
+        errors.too_many_wrong_keys(),
+    ),
+    ErrorKind(
         Occasion.BODY,
         ("gateway_overloaded",),
         "more than `GATEWAY_MAX_BUFFERED_BYTES` of bodies are in memory, or a quarter of it for one"
@@ -299,6 +321,13 @@ ERROR_TABLE = (
         "Redis cannot be asked, so the quota is not known",
         "after Retry-After",
         errors.store_unavailable(),
+    ),
+    ErrorKind(
+        Occasion.ANY,
+        ("identity_provider_unavailable",),
+        "the keys of the provider whose token was sent cannot be had",
+        "after Retry-After",
+        errors.identity_provider_unavailable(),
     ),
     ErrorKind(
         Occasion.ANY,

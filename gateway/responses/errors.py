@@ -99,6 +99,40 @@ def project_forbidden() -> ApiError:
     )
 
 
+def permission_denied() -> ApiError:
+    # Of the admin API. The same answer for what does not exist, as above.
+    return ApiError(
+        403,
+        "permission_error",
+        "permission_denied",
+        "You may not do this here, or there is no such thing."
+        " `POST /admin/v1/policies/explain` says which policies speak of it.",
+    )
+
+
+def model_forbidden(model: str) -> ApiError:
+    return ApiError(
+        403,
+        "permission_error",
+        "model_forbidden",
+        f"Your API key may not use the model '{shortened(model)}'."
+        " Ask an administrator of your project for access to it.",
+        param="model",
+    )
+
+
+def too_many_wrong_keys(retry_after_s: int = 1) -> ApiError:
+    # Not 401: the key may be a good one that this gateway has not seen yet.
+    return ApiError(
+        429,
+        "rate_limit_error",
+        "too_many_wrong_keys",
+        "Too many requests with wrong API keys have come from your address."
+        f" Please try again in {retry_after_s}s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
 def not_found() -> ApiError:
     return ApiError(
         404,
@@ -244,6 +278,16 @@ def store_unavailable(retry_after_s: int = 1) -> ApiError:
         "server_error",
         "store_unavailable",
         f"Your quota cannot be checked right now. Try again in {retry_after_s}s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
+def identity_provider_unavailable(retry_after_s: int = 5) -> ApiError:
+    return ApiError(
+        503,
+        "server_error",
+        "identity_provider_unavailable",
+        f"Your token cannot be verified right now. Try again in {retry_after_s}s.",
         headers={"retry-after": str(retry_after_s)},
     )
 

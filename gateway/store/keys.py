@@ -6,14 +6,62 @@ them all, on a cluster too. A project id is checked before it becomes a tag.
 
 from __future__ import annotations
 
+from gateway.iam.api_key import is_kid
+from gateway.iam.ids import IdKind, is_id, principal_kind
 from gateway.iam.project_id import is_project_id
 
 PROJECTS = "gw:projects"
 PEPPERS = "gw:peppers"
+ORGANISATIONS = "gw:organisations"
 
 
 def api_key(kid: str) -> str:
+    assert is_kid(kid), f"not a kid: {kid!r}"
     return f"gw:key:{kid}"
+
+
+def organisation(organisation_id: str) -> str:
+    return f"gw:org:{_checked('organisation', organisation_id)}"
+
+
+def projects_of_organisation(organisation_id: str) -> str:
+    return f"gw:org:{_checked('organisation', organisation_id)}:projects"
+
+
+def principals_of_organisation(organisation_id: str) -> str:
+    return f"gw:org:{_checked('organisation', organisation_id)}:principals"
+
+
+def policies_of_organisation(organisation_id: str) -> str:
+    return f"gw:org:{_checked('organisation', organisation_id)}:policies"
+
+
+def limited_keys_of_organisation(organisation_id: str) -> str:
+    """Keys that have, or had, limits of their own."""
+    return f"gw:org:{_checked('organisation', organisation_id)}:limited"
+
+
+def principal(principal_id: str) -> str:
+    """An application or a user."""
+    assert principal_kind(principal_id) is not None, f"not a principal's id: {principal_id!r}"
+    return f"gw:principal:{principal_id}"
+
+
+def keys_of_principal(principal_id: str) -> str:
+    return f"{principal(principal_id)}:keys"
+
+
+def policies_of_principal(principal_id: str) -> str:
+    return f"{principal(principal_id)}:policies"
+
+
+def policy(policy_id: str) -> str:
+    return f"gw:policy:{_checked('policy', policy_id)}"
+
+
+def external(digest: str) -> str:
+    """*digest*: of an identity provider and its id of a user."""
+    return f"gw:external:{digest}"
 
 
 def leased(part: int) -> str:
@@ -68,6 +116,11 @@ def usage(project_id: str, day: int) -> str:
 
 def ledger(project_id: str) -> str:
     return _tagged(project_id, "lg")
+
+
+def _checked(kind: IdKind, text: str) -> str:
+    assert is_id(kind, text), f"not an id of {kind}: {text!r}"
+    return text
 
 
 def _tagged(project_id: str, name: str) -> str:

@@ -65,6 +65,12 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self.authentications = Counter(
+            "gw_authentications",
+            "How authentications ended; stale: by what was known, because Redis does not answer",
+            ("result",),
+            registry=registry,
+        )
         self.tokens = Counter(
             "gw_tokens",
             "Tokens of ended responses; cached is a part of input, reasoning of output",

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from gateway.config import Settings
+from gateway.iam.conditions import NAMES
+from gateway.iam.permissions import PERMISSION_SETS
 from gateway.responses.error_table import ERROR_TABLE
 
 DOCS = Path("docs")
@@ -51,6 +53,18 @@ def test_every_error_code_is_in_the_table() -> None:
     codes -= {"rate_limit_error", "server_error"}
     codes = {code for code in codes if not code.startswith(("in_", "final_"))}
     assert codes - documented == set()
+
+
+def test_every_permission_set_and_condition_is_in_the_document_of_iam() -> None:
+    text = (DOCS / "iam.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (`[a-z]+:.*) \|$", text, re.MULTILINE))
+    documented = {
+        name: frozenset(re.findall(r"`([a-z:]+)`", gives)) for name, gives in rows.items()
+    }
+    assert documented == {name: each.gives for name, each in PERMISSION_SETS.items()}
+    section = text.partition("## Conditions")[2].partition("\n## ")[0]
+    lines = re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)
+    assert {name for line in lines for name in re.findall(r"`(\w+)`", line)} == set(NAMES)
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -26,7 +26,7 @@ class Broken:
 
     retrieve = count = list
 
-    async def of(self, project_id: str | None) -> dict[str, str]:
+    async def of(self, caller: object) -> dict[str, str]:
         return {}
 
 

@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.iam.api_key import ENTROPY_BYTES, is_kid, mint, parse
+from gateway.iam.api_key import ENTROPY_BYTES, ApiKey, KeyKind, is_kid, mint, parse
 
 KEY = mint(bytes(range(ENTROPY_BYTES)))
+KINDS: list[KeyKind] = ["tenant", "admin"]
 
 
-@given(st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES))
-def test_a_minted_key_is_read_back_from_its_token(entropy: bytes) -> None:
-    key = mint(entropy)
+@given(st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES), st.sampled_from(KINDS))
+def test_a_minted_key_is_read_back_from_its_token(entropy: bytes, kind: KeyKind) -> None:
+    key = mint(entropy, kind)
     assert parse(key.token) == key
-    assert re.fullmatch(r"gwk_[0-9A-Za-z]{16}_[0-9A-Za-z]{38}", key.token)
+    prefix = {"tenant": "gwk", "admin": "gwa"}[kind]
+    assert re.fullmatch(prefix + r"_[0-9A-Za-z]{16}_[0-9A-Za-z]{38}", key.token)
     assert is_kid(key.kid)
 
 
@@ -53,6 +55,13 @@ def test_a_token_with_one_wrong_character_is_refused(position: int, character: s
 )
 def test_what_almost_looks_like_a_token_is_refused(token: str) -> None:
     assert parse(token) is None
+
+
+def test_a_key_of_one_kind_is_none_of_the_other_whatever_its_letters() -> None:
+    admin = ApiKey(KEY.kid, KEY.secret, "admin")
+    assert parse(admin.token) == admin != KEY
+    assert admin.token[4:-6] == KEY.token[4:-6]
+    assert admin.token[-6:] != KEY.token[-6:]
 
 
 def test_printing_a_key_shows_its_kid_only() -> None:

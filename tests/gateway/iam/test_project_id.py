@@ -1,4 +1,4 @@
-"""Which project a request is for, and which ids a project can have."""
+"""Which ids a project can have."""
 
 from __future__ import annotations
 
@@ -6,26 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.iam.policy import Forbidden, Principal, choose_project
 from gateway.iam.project_id import ENTROPY_BYTES, is_project_id, mint_project_id
-
-ANNE = Principal("kid", "prj_anne", frozenset({"prj_anne", "prj_shared"}))
-
-
-def test_a_request_is_for_the_project_in_its_path_or_the_keys_own() -> None:
-    assert choose_project(ANNE, None) == "prj_anne"
-    assert choose_project(ANNE, "prj_shared") == "prj_shared"
-
-
-def test_no_such_project_and_not_yours_are_the_same_answer() -> None:
-    somebody_elses, nobodys = "prj_bert", "prj_none"
-    assert choose_project(ANNE, somebody_elses) == choose_project(ANNE, nobodys) == Forbidden()
-    assert choose_project(ANNE, "") == Forbidden()
-
-
-def test_a_key_whose_own_project_is_gone_may_use_nothing() -> None:
-    orphan = Principal("kid", "prj_gone", frozenset())
-    assert choose_project(orphan, None) == Forbidden()
 
 
 @given(st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES))

@@ -1,14 +1,14 @@
 --[[
-  Write a project's config, unless there is one.
+  Write a hash, unless it is there.
 
   One script, for two operators who choose the same id must not both win.
 
-  KEYS[1]  gw:{project}:cfg   hash
+  KEYS[1]  the hash: a project's config, an organisation, a principal
 
-  ARGV     field, value, field, value ... of the config
+  ARGV     field, value, field, value ... of it
 
   Returns {'created'},
-          {'exists'} when there is a project: nothing has changed.
+          {'exists'} when there is one: nothing has changed.
 ]]
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return { 'exists' }
