@@ -16,7 +16,8 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import anyio
 import uvicorn
@@ -68,11 +69,17 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     return_large_blocks()
     try:
-        with (
-            _listen(settings.host, settings.port, "GATEWAY_PORT") as tenant_socket,
-            _listen(settings.ops_host, settings.ops_port, "GATEWAY_OPS_PORT") as ops_socket,
-        ):
-            uvloop.run(_serve(settings, tenant_socket, ops_socket))
+        with ExitStack() as sockets:
+            tenant = sockets.enter_context(_listen(settings.host, settings.port, "GATEWAY_PORT"))
+            ops = sockets.enter_context(
+                _listen(settings.ops_host, settings.ops_port, "GATEWAY_OPS_PORT")
+            )
+            admin = None
+            if settings.admin_port is not None:
+                admin = sockets.enter_context(
+                    _listen(settings.admin_host, settings.admin_port, "GATEWAY_ADMIN_PORT")
+                )
+            uvloop.run(_serve(settings, tenant, ops, admin))
     except (CannotListen, VocabularyError) as exc:
         print(f"gateway: {exc}", file=sys.stderr)
         return 1
@@ -96,18 +103,39 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
 
 
 async def _serve(
-    settings: Settings, tenant_socket: socket.socket, ops_socket: socket.socket
+    settings: Settings,
+    tenant_socket: socket.socket,
+    ops_socket: socket.socket,
+    admin_socket: socket.socket | None,
 ) -> None:
     async with running_gateway(settings) as gateway:
         # What lives as long as the process need not be looked through again and again.
         gc.freeze()
-        tenant = _server(gateway.tenant_api, settings, tls=True)
-        ops = _server(gateway.ops_api, settings, tls=False)
+        tenant = _server(
+            gateway.tenant_api,
+            settings,
+            certificate=settings.tls_certificate_file,
+            key=settings.tls_key_file,
+        )
+        ops = _server(gateway.ops_api, settings)
+        admin = _server(
+            gateway.admin_api,
+            settings,
+            certificate=settings.admin_tls_certificate_file,
+            key=settings.admin_tls_key_file,
+        )
         stop = _on_signals()
-        for name, listening in (("tenants", tenant_socket), ("operators", ops_socket)):
-            _log.info("serving %s on %s:%d", name, *listening.getsockname()[:2])
+        for name, listening in (
+            ("tenants", tenant_socket),
+            ("probes and metrics", ops_socket),
+            ("administrators", admin_socket),
+        ):
+            if listening is not None:
+                _log.info("serving %s on %s:%d", name, *listening.getsockname()[:2])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ops.serve, [ops_socket])
+            if admin_socket is not None:
+                tasks.start_soon(admin.serve, [admin_socket])
 
             async def drain() -> None:
                 await stop.wait()
@@ -125,12 +153,13 @@ async def _serve(
             tasks.start_soon(drain)
             await tenant.serve([tenant_socket])
             _log.info("drained")
-            ops.should_exit = True
+            ops.should_exit = admin.should_exit = True
             tasks.cancel_scope.cancel()
 
 
-def _server(app: ASGIApp, settings: Settings, *, tls: bool) -> Server:
-    certificate = settings.tls_certificate_file if tls else None
+def _server(
+    app: ASGIApp, settings: Settings, *, certificate: Path | None = None, key: Path | None = None
+) -> Server:
     return Server(
         uvicorn.Config(
             app,
@@ -146,7 +175,7 @@ def _server(app: ASGIApp, settings: Settings, *, tls: bool) -> Server:
             # Proxies keep connections for 60 s or so, and must not find them closed.
             timeout_keep_alive=75,
             ssl_certfile=certificate,
-            ssl_keyfile=settings.tls_key_file if tls else None,
+            ssl_keyfile=key,
         )
     )
 

@@ -1,7 +1,7 @@
 """Composition root: the only file that builds the parts and puts them together.
 
 async with running_gateway(settings) as gateway:
-    gateway.tenant_api, gateway.ops_api     two ASGI applications
+    gateway.tenant_api, gateway.ops_api, gateway.admin_api     ASGI applications
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from gateway.asgi.account_endpoint import AccountEndpoint
+from gateway.asgi.admin.build import build_admin_api
 from gateway.asgi.authentication import Authenticator, Credentials
 from gateway.asgi.body import Bodies, BodyBudget, BodyLimits
 from gateway.asgi.chat_api import ChatApi
@@ -31,7 +33,7 @@ from gateway.asgi.responses_api import ResponsesApi
 from gateway.asgi.served_model import ServedModel
 from gateway.asgi.tenant_api import tenant_api
 from gateway.beside_the_loop import BesideTheLoop
-from gateway.config import Settings
+from gateway.config import Settings, load_prices
 from gateway.create_response import SETTLE_DEADLINE_S
 from gateway.harmony.encoding import Encoding
 from gateway.iam.providers import read_providers
@@ -42,6 +44,7 @@ from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
 from gateway.schema_compiler import SchemaCompiler
 from gateway.stations import ModelSettings, Stations
+from gateway.store.administration import Administration
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
 from gateway.store.identity import StoreIdentity
@@ -54,6 +57,9 @@ from gateway.store.reaper import Reaper
 from gateway.store.reserver import Reserver
 from gateway.store.settlements import Settler
 from gateway.store.spool import Spool
+from gateway.store.standing import Standings
+from gateway.store.usage import UsageReader
+from gateway.store.usage_buckets import UsageBuckets
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.settlements import SettlementTelemetry
 from gateway.telemetry.upstream import UpstreamTelemetry
@@ -66,6 +72,8 @@ from wire.vocabulary import load_ranks
 _log = logging.getLogger(__name__)
 
 FLUSH_DEADLINE_S = 10
+ADMIN_TIMEOUT_S = 2.0
+ADMIN_MAX_CONNECTIONS = 8
 
 
 class Gateway:
@@ -75,12 +83,14 @@ class Gateway:
         self,
         tenant: ASGIApp,
         ops: ASGIApp,
+        admin: ASGIApp,
         metrics: Metrics,
         readiness: Readiness,
         in_flight: RequestsInFlight,
     ) -> None:
         self.tenant_api = tenant
         self.ops_api = ops
+        self.admin_api = admin
         self._metrics = metrics
         self._readiness = readiness
         self._in_flight = in_flight
@@ -215,15 +225,43 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         endpoint(ChatApi(drop_unsupported_tools=drop_unsupported_tools)),
         InputTokensEndpoint(authenticator, stations, served, bodies, rate_limits),
         ModelsEndpoint(authenticator, served, rate_limits, created=int(time.time())),
+        AccountEndpoint(
+            authenticator,
+            rate_limits,
+            Administration(redis),
+            Standings(redis),
+            UsageBuckets(UsageReader(redis)),
+        ),
         rate_limits,
         in_flight,
         metrics,
         version=version,
     )
+    # Nobody's request waits for it: with more patience, and connections of its own.
+    admin_redis = connect(
+        redis_url, timeout_s=ADMIN_TIMEOUT_S, max_connections=ADMIN_MAX_CONNECTIONS
+    )
+    admin = build_admin_api(
+        admin_redis,
+        peppers,
+        metrics,
+        model=settings.model,
+        bootstrap_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
+        prices=None if settings.prices_file is None else load_prices(settings.prices_file),
+        trusted_proxy_hops=settings.trusted_proxy_hops,
+    )
     readiness = Readiness(ping, pool, settler)
     ops = ops_api(registry, readiness.why_not)
 
-    async with redis, ping, pool, schemas, http_client, anyio.create_task_group() as tasks:
+    async with (
+        redis,
+        admin_redis,
+        ping,
+        pool,
+        schemas,
+        http_client,
+        anyio.create_task_group() as tasks,
+    ):
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
         tasks.start_soon(settler.watch)
@@ -235,7 +273,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         tasks.start_soon(reaper.run)
         tasks.start_soon(reserver.run)
         tasks.start_soon(readiness.watch)
-        gateway = Gateway(tenant, ops, metrics, readiness, in_flight)
+        gateway = Gateway(tenant, ops, admin, metrics, readiness, in_flight)
         try:
             yield gateway
         finally:

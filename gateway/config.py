@@ -9,11 +9,14 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.iam.address import read_address
 from gateway.iam.providers import read_providers
 from gateway.iam.secret_hash import Peppers
+from gateway.quota.prices import Prices, read_prices
 from gateway.responses.dialect import ObjectName
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -48,8 +51,15 @@ class Settings(BaseSettings):
     trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0
     # JSON: identity providers whose tokens are taken instead of keys (iam/providers.py).
     oidc: str | None = None
-    # A token for the admin API that may do everything, to begin with.
+    # The admin API and the console; off unless there is a port. HTTPS, or nobody else's reach.
+    admin_host: str = "127.0.0.1"
+    admin_port: Port | None = None
+    admin_tls_certificate_file: FilePath | None = None
+    admin_tls_key_file: FilePath | None = None
+    # A token for it that may do everything, to begin with.
     admin_key: SecretStr | None = None
+    # What tokens cost, for reports: quota/prices.py.
+    prices_file: FilePath | None = None
     # How long what was known of a key lets it in while Redis does not answer.
     stale_grants_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
 
@@ -135,6 +145,13 @@ class Settings(BaseSettings):
             raise ValueError(f"at least {MIN_ADMIN_KEY_LENGTH} random characters are needed")
         return value
 
+    @field_validator("prices_file")
+    @classmethod
+    def _prices_parse(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            load_prices(value)
+        return value
+
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:
@@ -154,6 +171,25 @@ class Settings(BaseSettings):
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError(
                 "GATEWAY_TLS_CERTIFICATE_FILE and GATEWAY_TLS_KEY_FILE: set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _admin_is_private(self) -> Settings:
+        if (self.admin_tls_certificate_file is None) != (self.admin_tls_key_file is None):
+            raise ValueError(
+                "GATEWAY_ADMIN_TLS_CERTIFICATE_FILE and GATEWAY_ADMIN_TLS_KEY_FILE:"
+                " set both or neither"
+            )
+        if (
+            self.admin_port is not None
+            and self.admin_tls_key_file is None
+            and not is_loopback(self.admin_host)
+        ):
+            raise ValueError(
+                f"GATEWAY_ADMIN_HOST {self.admin_host} can be reached from other machines, and keys"
+                " would pass in clear: set GATEWAY_ADMIN_TLS_CERTIFICATE_FILE and"
+                " GATEWAY_ADMIN_TLS_KEY_FILE, or listen on 127.0.0.1"
             )
         return self
 
@@ -183,3 +219,16 @@ class Settings(BaseSettings):
                 " nor that GATEWAY_CONTEXT_TOKENS"
             )
         return self
+
+
+def load_prices(path: Path) -> Prices:
+    """Raises ValueError, naming what is wrong in the file."""
+    try:
+        return read_prices(yaml.safe_load(path.read_text()))
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise ValueError(f"{path} is no YAML: {exc}") from exc
+
+
+def is_loopback(host: str) -> bool:
+    address = read_address(host)
+    return host == "localhost" if address is None else address.is_loopback

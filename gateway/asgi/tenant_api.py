@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gateway.asgi.account_endpoint import AccountEndpoint
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, caller_known_of, telemetry_of
 from gateway.asgi.documentation_endpoint import DocumentationEndpoint
@@ -19,6 +20,7 @@ from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
 from gateway.asgi.rate_limits import RateLimitHeaders
+from gateway.openapi.account_operations import LIST_USAGE, RETRIEVE_LIMITS
 from gateway.openapi.chat_operation import CREATE_CHAT_COMPLETION
 from gateway.openapi.document import PROJECT_PREFIX
 from gateway.openapi.input_tokens_operation import COUNT_INPUT_TOKENS
@@ -38,6 +40,7 @@ def tenant_api(
     chat: GenerationEndpoint,
     input_tokens: InputTokensEndpoint,
     models: ModelsEndpoint,
+    account: AccountEndpoint,
     rate_limits: RateLimitHeaders,
     in_flight: RequestsInFlight,
     metrics: Metrics,
@@ -86,6 +89,8 @@ def tenant_api(
         (CREATE_CHAT_COMPLETION, chat),
         (LIST_MODELS, models.list),
         (RETRIEVE_MODEL, models.retrieve),
+        (RETRIEVE_LIMITS, account.limits),
+        (LIST_USAGE, account.usage),
     )
     documentation = DocumentationEndpoint([operation for operation, _ in served], version=version)
     routes = [

@@ -167,6 +167,16 @@ def _operation(
         + [
             {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
             for name, text in operation.header_parameters.items()
+        ]
+        + [
+            {
+                "name": name,
+                "in": "query",
+                "required": parameter.required,
+                "description": parameter.description,
+                "schema": parameter.schema,
+            }
+            for name, parameter in operation.query_parameters.items()
         ],
     }
     if operation.request is not None:

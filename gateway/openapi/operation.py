@@ -41,6 +41,15 @@ class EventStream:
     example: Example
 
 
+@dataclass(frozen=True, slots=True)
+class QueryParameter:
+    """One that stands after the `?`."""
+
+    description: str
+    schema: Json
+    required: bool = False
+
+
 def _as_it_is(error: ApiError) -> ApiError:
     return error
 
@@ -63,6 +72,7 @@ class Operation:
     stream: Callable[[], EventStream] | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)  # name -> description
     header_parameters: Mapping[str, str] = field(default_factory=dict)
+    query_parameters: Mapping[str, QueryParameter] = field(default_factory=dict)
     answer_headers: tuple[str, ...] = ()  # beside the usual; described in document.py
     # An example of an error, with the names that this operation has for its fields.
     told: Callable[[ApiError], ApiError] = _as_it_is

@@ -18,6 +18,7 @@ class Occasion(enum.Enum):
     ROUTING = enum.auto()  # before an operation is found: documented, but of no operation
     ANY = enum.auto()
     MODEL = enum.auto()  # a model is named
+    QUERY = enum.auto()  # parameters of the query are read
     BODY = enum.auto()  # a body is read and validated
     ITEMS = enum.auto()  # the input is items, which a client may believe to be stored
     ADMINISTRATION = enum.auto()  # of the admin API alone
@@ -50,6 +51,13 @@ ERROR_TABLE = (
         "what was sent is not HTTP",
         "no",
         errors.invalid_http(),
+    ),
+    ErrorKind(
+        Occasion.QUERY,
+        ("invalid_value", "missing_required_parameter", "array_above_max_length"),
+        "a parameter after the `?` is wrong, or missing; `param` names it",
+        "no",
+        errors.invalid_value("end_time", "it must be later than start_time."),
     ),
     ErrorKind(
         Occasion.BODY,
@@ -168,6 +176,37 @@ ERROR_TABLE = (
         "no policy allows this on the admin API, or there is no such thing: the same answer",
         "no",
         errors.permission_denied(),
+    ),
+    ErrorKind(
+        Occasion.ADMINISTRATION,
+        ("unknown_parameter",),
+        "of the admin API: a field that it does not know; `param` names it",
+        "no",
+        errors.invalid_request(
+            "Unknown parameter: 'limts'.", code="unknown_parameter", param="limts"
+        ),
+    ),
+    ErrorKind(
+        Occasion.ADMINISTRATION,
+        ("no_such_object",),
+        "of the admin API: there is no project, key, principal or policy with this id",
+        "no",
+        errors.no_such("project", "prj_example"),
+    ),
+    ErrorKind(
+        Occasion.ADMINISTRATION,
+        ("no_prices",),
+        "costs are asked for, and `GATEWAY_PRICES_FILE` is not set",
+        "no",
+        errors.no_prices(),
+    ),
+    ErrorKind(
+        Occasion.ADMINISTRATION,
+        ("already_exists", "managed_object", "revoked_key", "wrong_pepper", "cannot_declare"),
+        "of the admin API: it is there already; a file declares it; it was revoked;"
+        " the pepper is another one; a file contradicts what there is",
+        "no",
+        errors.already_exists("project", "prj_example"),
     ),
     ErrorKind(
         Occasion.MODEL,

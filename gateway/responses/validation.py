@@ -94,6 +94,10 @@ def _api_error(error: ErrorDetails) -> ApiError:
             code="missing_required_parameter",
             param=param,
         )
+    if kind == "extra_forbidden":
+        return invalid_request(
+            f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param
+        )
     if kind in _EXPECTED:
         return invalid_request(
             f"Invalid type for '{param}': expected {_expected(kind, error['loc'])}, but got"

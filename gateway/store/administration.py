@@ -24,7 +24,13 @@ from gateway.store.key_administration import (
     WrongPepper,
 )
 from gateway.store.principals import UnknownOrganisation, UnknownPrincipal
-from gateway.store.records import Hash, ProjectConfig, ProjectState, write_project
+from gateway.store.records import (
+    Hash,
+    ProjectConfig,
+    ProjectState,
+    read_project,
+    write_project,
+)
 
 __all__ = [
     "Administration",
@@ -60,7 +66,7 @@ class Administration(KeyAdministration):
     ) -> ProjectConfig | ProjectExists | UnknownOrganisation:
         """A new project, active at once. Raises ValueError if *with_id* is no project id."""
         if with_id is None:
-            with_id = project_id.mint_project_id(self._random_bytes(project_id.ENTROPY_BYTES))
+            with_id = self.new_project_id()
         elif not project_id.is_project_id(with_id):
             raise ValueError(f"{with_id!r} is no project id: 8 to 64 letters, digits, _ or -")
         if await self._principals.organisation(organisation_id) is None:
@@ -86,6 +92,10 @@ class Administration(KeyAdministration):
         await self._index(project)
         return project
 
+    def new_project_id(self) -> str:
+        """An id that nobody has."""
+        return project_id.mint_project_id(self._random_bytes(project_id.ENTROPY_BYTES))
+
     async def _index(self, project: ProjectConfig) -> None:
         """What concerns a whole organisation concerns its new project as well."""
         organisation_id = project.organisation_id
@@ -100,8 +110,13 @@ class Administration(KeyAdministration):
 
     async def list_projects(self, organisation_id: str | None = None) -> list[ProjectConfig]:
         """All projects, or those of an organisation, by id."""
-        ids = await self._hashes.members(keys.PROJECTS)
-        found = [await self.find_project(each) for each in ids]
+        if organisation_id is None:
+            ids = await self._hashes.members(keys.PROJECTS)
+        else:
+            # Few of many: what others have need not be read.
+            ids = await self._hashes.members(keys.projects_of_organisation(organisation_id))
+        stored = await self._hashes.read_all([keys.config(each) for each in ids])
+        found = [read_project(each, fields) for each, fields in zip(ids, stored, strict=True)]
         return [
             project
             for project in found
@@ -132,7 +147,14 @@ class Administration(KeyAdministration):
 
         Doing it again finishes what an interrupted change has left undone.
         """
-        return await self._change_project(of_project_id, {"state": state.value})
+        changed: Hash = {"state": state.value}
+        if state is ProjectState.DISABLED:
+            changed["disabled_at"] = str(await self._hashes.now())
+        return await self._change_project(of_project_id, changed)
+
+    async def set_managed(self, of_project_id: str, managed: bool) -> None:
+        """Whether a file declares it."""
+        await self._change_project(of_project_id, {"managed": "1" if managed else "0"})
 
     async def _change_project(
         self, of_project_id: str, changed: Hash

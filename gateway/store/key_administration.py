@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from gateway.iam import api_key, project_id
 from gateway.iam.address import Ranges
-from gateway.iam.api_key import KeyKind
+from gateway.iam.api_key import ApiKey, KeyKind
 from gateway.iam.ids import default_application_of, default_policy_of
 from gateway.iam.policy import Policy, Projects, Rule
 from gateway.iam.secret_hash import Peppers, hash_secret
@@ -32,6 +32,7 @@ from gateway.store.records import (
     PreviousSecret,
     PrincipalRecord,
     ProjectConfig,
+    read_key,
     read_project,
     write_key,
     write_secrets,
@@ -105,12 +106,14 @@ class KeyAdministration:
         source_cidrs: Ranges | None = None,
         limits: Limits = NO_LIMITS,
         managed: bool = False,
+        minted: ApiKey | None = None,
     ) -> IssuedKey | UnknownProject | UnknownPrincipal | WrongPepper:
         """A new key; what it may do is what the policies of its principal say.
 
         *of_project_id*: what it is for when a request names no project; an admin key needs none.
         *principal_id*: who bears it; without one the default application of the project, which
         may use the models there. *expires_at*: Unix time in seconds; None means never.
+        *minted*: a key that nobody has had, of this *kind*, instead of a new one.
         Raises ValueError if neither a project nor a principal is named.
         """
         project = None
@@ -132,7 +135,8 @@ class KeyAdministration:
         wrong = await self._wrong_pepper(peppers)
         if wrong is not None:
             return wrong
-        key = api_key.mint(self._random_bytes(api_key.ENTROPY_BYTES), kind)
+        key = minted or api_key.mint(self._random_bytes(api_key.ENTROPY_BYTES), kind)
+        assert key.kind == kind, key
         # In the indexes first: whoever changes a policy meanwhile finds the key there.
         with store_errors():
             await self._redis.sadd(keys.keys_of_principal(principal.principal_id), key.kid)
@@ -261,6 +265,11 @@ class KeyAdministration:
         await self._compilation.raise_versions(scopes_of_key(changed))
         return changed
 
+    async def set_key_managed(self, kid: str, managed: bool) -> None:
+        """Whether a file declares it."""
+        with store_errors():
+            await self._redis.hset(keys.api_key(kid), "managed", "1" if managed else "0")
+
     async def _place_limits(self, record: KeyRecord) -> None:
         with store_errors():
             # First: whoever creates a project meanwhile finds the key there.
@@ -293,7 +302,9 @@ class KeyAdministration:
                 )
             ]
         kids = {kid for index in indexes for kid in await self._hashes.members(index)}
-        found = [await self.find_key(kid) for kid in kids]
+        ordered = sorted(kids)
+        stored = await self._hashes.read_all([keys.api_key(kid) for kid in ordered])
+        found = [read_key(kid, fields) for kid, fields in zip(ordered, stored, strict=True)]
         return sorted(
             (record for record in found if record is not None),
             key=lambda record: (record.created_at, record.kid),

@@ -13,6 +13,7 @@ from gateway.iam.project_id import is_project_id
 PROJECTS = "gw:projects"
 PEPPERS = "gw:peppers"
 ORGANISATIONS = "gw:organisations"
+AUDIT = "gw:audit"
 
 
 def api_key(kid: str) -> str:

@@ -159,7 +159,9 @@ class Principals:
         if not ids.is_id("organisation", organisation_id):
             return []
         index = keys.principals_of_organisation(organisation_id)
-        found = [await self.find_principal(each) for each in await self._hashes.members(index)]
+        members = await self._hashes.members(index)
+        stored = await self._hashes.read_all([keys.principal(each) for each in members])
+        found = [read_principal(each, hash) for each, hash in zip(members, stored, strict=True)]
         return sorted(
             (
                 each
@@ -172,7 +174,12 @@ class Principals:
         )
 
     async def change_principal(
-        self, principal_id: str, *, name: str | None = None, default_project_id: str | None = None
+        self,
+        principal_id: str,
+        *,
+        name: str | None = None,
+        default_project_id: str | None = None,
+        managed: bool | None = None,
     ) -> PrincipalRecord | UnknownPrincipal:
         """Give it another name, or default project; what is None stays."""
         principal = await self.active(principal_id)
@@ -183,6 +190,8 @@ class Principals:
             changed["name"] = name
         if default_project_id is not None:
             changed["default_project"] = default_project_id
+        if managed is not None:
+            changed["managed"] = "1" if managed else "0"
         if changed:
             with store_errors():
                 await self._redis.hset(keys.principal(principal_id), mapping=changed)

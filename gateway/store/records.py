@@ -58,6 +58,7 @@ class ProjectConfig:
     created_at: int  # Unix time, s
     organisation_id: str = DEFAULT_ORGANISATION
     managed: bool = False  # declared in a file: not to be edited
+    disabled_at: int | None = None  # Unix time, s, when it was last
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ def read_project(project_id: str, stored: Mapping[str, str]) -> ProjectConfig | 
         created_at=int(stored["created_at"]),
         organisation_id=stored["org"],
         managed=stored.get("managed") == "1",
+        disabled_at=_number(stored, "disabled_at"),
     )
 
 

@@ -277,6 +277,8 @@ def test_errors_are_what_the_document_says(
         ("POST", "/v1/chat/completions"),
         ("GET", "/v1/models"),
         ("GET", "/v1/models/{model}"),
+        ("GET", "/v1/limits"),
+        ("GET", "/v1/usage"),
     ],
 )
 @pytest.mark.parametrize("mode", list(GenerationMode))
@@ -351,6 +353,8 @@ def test_every_operation_is_fuzzed(document: Document) -> None:
             "/v1/chat/completions",
             "/v1/models",
             "/v1/models/{model}",
+            "/v1/limits",
+            "/v1/usage",
         )
     )
 

@@ -20,6 +20,7 @@ from tests.stack.redis import start_redis
 from tests.stack.triton import TritonPorts, start_triton
 
 PEPPERS = f"1:{'ab' * 32}"
+ADMIN_KEY = "admin-key-of-the-tests-" + "0" * 20
 
 # As fast as it can, with faults on demand.
 FAST_SIMULATOR = {
@@ -36,6 +37,7 @@ class Product:
 
     url: str
     ops_url: str
+    admin_url: str
     redis_url: str
     triton_address: str
     triton_metrics_url: str
@@ -89,7 +91,7 @@ def running_product(
 ) -> Iterator[Product]:
     """Start everything on free ports; stop it at the end."""
     ports = TritonPorts(grpc=free_port(), http=free_port(), metrics=free_port())
-    redis_port, port, ops_port = free_port(), free_port(), free_port()
+    redis_port, port, ops_port, admin_port = (free_port() for _ in range(4))
     redis_url = f"redis://127.0.0.1:{redis_port}/0"
     triton_address = f"127.0.0.1:{ports.grpc}"
     with (
@@ -106,6 +108,8 @@ def running_product(
                 "GATEWAY_DRAIN_DELAY_S": "0",
                 "GATEWAY_DRAIN_TIMEOUT_S": "10",
                 "GATEWAY_CURRENT_DATE": "2026-11-22",
+                "GATEWAY_ADMIN_PORT": str(admin_port),
+                "GATEWAY_ADMIN_KEY": ADMIN_KEY,
                 **(gateway_env or {}),
             },
         ) as gateway,
@@ -113,6 +117,7 @@ def running_product(
         yield Product(
             url=f"http://127.0.0.1:{port}",
             ops_url=f"http://127.0.0.1:{ops_port}",
+            admin_url=f"http://127.0.0.1:{admin_port}",
             redis_url=redis_url,
             triton_address=triton_address,
             triton_metrics_url=f"http://127.0.0.1:{ports.metrics}/metrics",

@@ -24,7 +24,7 @@ class Broken:
     async def list(self, request: Request) -> Response:
         raise ZeroDivisionError("a bug with the tenant's secret in it")
 
-    retrieve = count = list
+    retrieve = count = limits = usage = list
 
     async def of(self, caller: object) -> dict[str, str]:
         return {}
@@ -35,6 +35,7 @@ def an_api(registry: CollectorRegistry) -> RequestBoundary:
     boundary = tenant_api(
         broken.list,  # type: ignore[arg-type]
         broken.list,  # type: ignore[arg-type]
+        broken,  # type: ignore[arg-type]
         broken,  # type: ignore[arg-type]
         broken,  # type: ignore[arg-type]
         broken,  # type: ignore[arg-type]

@@ -1,0 +1,58 @@
+"""Lists, a page at a time, as OpenAI's organisation API gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.asgi import query
+from gateway.asgi.answers import json_answer
+from gateway.responses.errors import invalid_request
+
+Json = dict[str, object]
+Record = TypeVar("Record")
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+
+
+def paged(
+    request: Request,
+    records: Sequence[Record],
+    id_of: Callable[[Record], str],
+    told: Callable[[Record], Json],
+) -> Response:
+    """The page of *records* that `limit` and `after` name. Raises ApiError: 400."""
+    limit = query.integer(
+        request.query_params, "limit", default=DEFAULT_LIMIT, lowest=1, highest=MAX_LIMIT
+    )
+    after = request.query_params.get("after")
+    first = 0
+    if after is not None:
+        positions = [n for n, each in enumerate(records) if id_of(each) == after]
+        if not positions:
+            raise invalid_request(
+                "Invalid 'after': it is not in this list.", code="invalid_value", param="after"
+            )
+        first = positions[0] + 1
+    shown = records[first : first + limit]
+    return listed(
+        [told(each) for each in shown],
+        ids=[id_of(each) for each in shown],
+        has_more=first + limit < len(records),
+    )
+
+
+def listed(data: Sequence[Json], *, ids: Sequence[str], has_more: bool) -> Response:
+    return json_answer(
+        {
+            "object": "list",
+            "data": data,
+            "first_id": ids[0] if ids else None,
+            "last_id": ids[-1] if ids else None,
+            "has_more": has_more,
+        }
+    )
