@@ -6,9 +6,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8080
 OPS_PORT ?= 9100
+ADMIN_PORT ?= 9443
 REDIS_PORT ?= 0
 TRITON_PORT ?= 0
-PORTS = --gateway='$(PORT)' --ops='$(OPS_PORT)' --redis='$(REDIS_PORT)' --grpc='$(TRITON_PORT)'
+PORTS = --gateway='$(PORT)' --ops='$(OPS_PORT)' --admin='$(ADMIN_PORT)' --redis='$(REDIS_PORT)' --grpc='$(TRITON_PORT)'
 PIP := -m pip install --quiet --disable-pip-version-check
 QUIETLY := tests/stack/quietly.sh
 TEST ?= tests
@@ -19,7 +20,7 @@ CLIENTS := .venv-clients/installed .venv-clients-openai2/installed $(if $(shell 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make run PORT=9000     another port; also OPS_PORT, REDIS_PORT, TRITON_PORT"
+	@echo "  make run PORT=9000     another port; also OPS_PORT, ADMIN_PORT, REDIS_PORT, TRITON_PORT"
 	@echo "  make test TEST=tests/gateway/quota"
 	@echo "  make chaos CHAOS='gwkill --seconds 600'"
 

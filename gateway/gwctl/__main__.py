@@ -9,44 +9,48 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import anyio
 
+from gateway.gwctl.admin_client import open_admin_client
 from gateway.gwctl.arguments import parser
-from gateway.gwctl.commands import Command, Complaint
-from gateway.gwctl.redis_url import open_store
-from gateway.gwctl.tables import Answer, as_json, as_table
-from gateway.store.errors import StoreUnavailable
+from gateway.gwctl.complaint import Complaint
+from gateway.gwctl.environment import Environment
+from gateway.gwctl.parsing import Command
+from gateway.gwctl.tables import Answer, as_csv, as_json, as_table
 
-DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-HINT = "REDIS_URL says where it is; for that of `make run`: . .run/env"
+PRINTERS: dict[str, Callable[[Answer], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "csv": as_csv,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Raises SystemExit for --help and wrong usage."""
     arguments = parser().parse_args(argv)
     try:
-        answer = anyio.run(_run, arguments)
+        if arguments.needs_api:
+            answer = anyio.run(_run, arguments)
+        else:
+            answer = arguments.command(arguments)
     except Complaint as complaint:
         print(f"gwctl: {complaint}", file=sys.stderr)
         return 1
-    except StoreUnavailable as exc:
-        reason = " ".join(str(exc).split()).rstrip(". ")
-        print(f"gwctl: Redis is not available ({reason}). {HINT}", file=sys.stderr)
-        return 1
-    print(as_json(answer) if arguments.output == "json" else as_table(answer))
+    print(PRINTERS[arguments.output](answer))
     return 1 if answer and arguments.rows_are_wrong else 0
 
 
 async def _run(arguments: argparse.Namespace) -> Answer:
-    try:
-        store = open_store(os.environ.get("REDIS_URL", DEFAULT_REDIS_URL))
-    except ValueError as exc:
-        raise Complaint(f"REDIS_URL is wrong: {exc}.") from exc
-    command: Command = arguments.command
-    async with store:
-        return await command(arguments, store)
+    command = cast("Command", arguments.command)
+    async with open_admin_client(
+        Environment(os.environ),
+        organisation_id=arguments.organization,
+        needs_peppers=arguments.needs_peppers,
+    ) as api:
+        return await command(arguments, api)
 
 
 if __name__ == "__main__":

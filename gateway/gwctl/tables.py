@@ -1,80 +1,47 @@
-"""Answers as rows, and rows as a table or as JSON. Pure."""
+"""Rows, and rows as a table, as JSON or as CSV. Pure."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from gateway.quota.limits import MODES, QUOTAS
-from gateway.store.books import Difference
-from gateway.store.records import KeyRecord, ProjectConfig
-from gateway.store.usage import DailyUsage, LedgerEntry
 
 Row = Mapping[str, object]
 Answer = Row | Sequence[Row]
+# A spreadsheet takes what begins so for a formula, and runs it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def project_row(project: ProjectConfig) -> Row:
-    return {
-        "id": project.project_id,
-        "name": project.name,
-        "state": project.state.value,
-        **asdict(project.limits),
-        "created": _timestamp(project.created_at),
-    }
+def timestamp(unix_s: int | None) -> str | None:
+    """As ISO 8601, UTC."""
+    if unix_s is None:
+        return None
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def key_row(record: KeyRecord) -> Row:
-    return {
-        "kid": record.kid,
-        "name": record.name,
-        "project": record.default_project_id,
-        "principal": record.principal_id,
-        "state": record.state.value,
-        "pepper": record.hashed_secret.pepper_version,
-        "created": _timestamp(record.created_at),
-        "last_used": None if record.last_used_at is None else _timestamp(record.last_used_at),
-        "expires": None if record.expires_at is None else _timestamp(record.expires_at),
-    }
-
-
-def usage_row(daily: DailyUsage) -> Row:
-    return {
-        "day": daily.day.isoformat(),
-        "model": daily.model,
-        "kid": daily.kid,
-        "requests": daily.requests,
-        **asdict(daily.usage),
-    }
-
-
-def ledger_row(entry: LedgerEntry) -> Row:
-    return {
-        "entry": entry.entry_id,
-        "admitted": _timestamp(entry.admitted_at_ms // 1000),
-        "response": entry.response_id,
-        "model": entry.model,
-        "kid": entry.kid,
-        "status": entry.status,
-        "verdict": entry.verdict,
-        "requests": entry.requests,
-        **asdict(entry.usage),
-    }
-
-
-def difference_row(difference: Difference) -> Row:
-    return {
-        "project": difference.project_id,
-        "what": difference.what,
-        "ledger": difference.ledger,
-        "counted": difference.counted,
-    }
+def limits_row(limits: Mapping[str, Any]) -> Row:
+    return {name: limits[name] for name in (*QUOTAS, *MODES)}
 
 
 def as_json(answer: Answer) -> str:
     return json.dumps(answer, indent=2)
+
+
+def as_csv(answer: Answer) -> str:
+    """With a line of names first; no line at all if there is nothing."""
+    rows = [answer] if isinstance(answer, Mapping) else answer
+    if not rows:
+        return ""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([_csv_cell(value) for value in row.values()] for row in rows)
+    return written.getvalue().rstrip("\n")
 
 
 def as_table(answer: Answer) -> str:
@@ -101,12 +68,30 @@ def as_table(answer: Answer) -> str:
 
 def _says_something(name: str, value: object) -> bool:
     """Limits are many, and most projects have few: a column that tells nothing is left out."""
-    return not (name in QUOTAS and value is None) and not (name in MODES and value == "hard")
-
-
-def _timestamp(unix_s: int) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    match name:
+        case "managed":
+            return bool(value)
+        case _ if name in QUOTAS:
+            return value is not None
+        case _:
+            return not (name in MODES and value == "hard")
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None else str(value)
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value)) or "-"
+        case Mapping():
+            return json.dumps(value, separators=(",", ":"))
+    return str(value)
+
+
+def _csv_cell(value: object) -> object:
+    if value is None:
+        return ""
+    text = value if isinstance(value, int) else _cell(value)
+    return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text

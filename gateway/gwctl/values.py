@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable
 from datetime import date
 
 from gateway.iam import api_key
@@ -65,6 +66,23 @@ def seconds(text: str) -> int:
     if match is None:
         raise ArgumentTypeError(f"{_quoted(text)} is not like 12h, 30d or 8w")
     return int(match[1]) * {"h": 3600, "d": 86_400, "w": 604_800}[match[2]]
+
+
+def seconds_or_none(text: str) -> int:
+    return 0 if text == "0" else seconds(text)
+
+
+def among(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """Some of *words*, with commas between."""
+    known = list(words)
+
+    def read(text: str) -> list[str]:
+        named = text.split(",")
+        if not set(named) <= set(known):
+            raise ArgumentTypeError(f"{_quoted(text)} is not of {', '.join(known)}")
+        return named
+
+    return read
 
 
 def day(text: str) -> date:

@@ -121,7 +121,7 @@ def no_such(what: str, wanted: str, *, param: str | None = None) -> ApiError:
         404,
         "invalid_request_error",
         "no_such_object",
-        f"There is no {what} '{shortened(wanted)}' here.",
+        f"There is no {what} {shortened(wanted)}.",
         param=param,
     )
 
@@ -131,7 +131,7 @@ def already_exists(what: str, taken: str) -> ApiError:
         409,
         "invalid_request_error",
         "already_exists",
-        f"There is a {what} '{shortened(taken)}' already; nothing was changed.",
+        f"There is a {what} {shortened(taken)} already; nothing was changed.",
         param="id",
     )
 

@@ -161,8 +161,9 @@ def _do_harm(
 
 def _tenant(redis_url: str, number: int) -> demo.Tenant:
     project_id = f"prj_chaos_{number}"
-    demo.gwctl(redis_url, PEPPERS, "project", "create", "chaos", "--id", project_id, *LIMITS)
-    key = demo.gwctl(redis_url, PEPPERS, "key", "create", "--project", project_id)
+    environment = {"REDIS_URL": redis_url, "GATEWAY_KEY_PEPPERS": PEPPERS}
+    demo.gwctl(environment, "project", "create", "chaos", "--id", project_id, *LIMITS)
+    key = demo.gwctl(environment, "key", "create", "--project", project_id)
     return demo.Tenant(project_id, key["token"])
 
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,14 @@ class Tenant:
     key: str
 
 
-def gwctl(redis_url: str, peppers: str, *arguments: str) -> Any:
-    """Run `gwctl`, as an operator would; its JSON. Raises StartError with what it says."""
+def gwctl(environment: Mapping[str, str], *arguments: str) -> Any:
+    """Run `gwctl`, as an operator would; its JSON. Raises StartError with what it says.
+
+    *environment*: where it finds a gateway's admin API, or Redis.
+    """
     done = subprocess.run(
         [str(Path(sys.executable).with_name("gwctl")), *arguments, "-o", "json"],
-        env={**os.environ, "REDIS_URL": redis_url, "GATEWAY_KEY_PEPPERS": peppers},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -36,21 +40,19 @@ def gwctl(redis_url: str, peppers: str, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def tenant(redis_url: str, peppers: str, *, key_file: Path) -> Tenant:
+def tenant(environment: Mapping[str, str], *, key_file: Path) -> Tenant:
     """The demo project and its key: those of an earlier run, as long as Redis knows them."""
-    projects = gwctl(redis_url, peppers, "project", "list")
+    projects = gwctl(environment, "project", "list")
     if PROJECT_ID not in {project["id"] for project in projects}:
-        gwctl(redis_url, peppers, "project", "create", "demo", "--id", PROJECT_ID)
+        gwctl(environment, "project", "create", "demo", "--id", PROJECT_ID)
     key = key_file.read_text().strip() if key_file.exists() else ""
     active = {
         record["kid"]
-        for record in gwctl(redis_url, peppers, "key", "list", "--project", PROJECT_ID)
+        for record in gwctl(environment, "key", "list", "--project", PROJECT_ID)
         if record["state"] == "active"
     }
     if not key or key.split("_")[1] not in active:
-        created = gwctl(
-            redis_url, peppers, "key", "create", "--project", PROJECT_ID, "--name", "demo"
-        )
+        created = gwctl(environment, "key", "create", "--project", PROJECT_ID, "--name", "demo")
         key = created["token"]
         key_file.touch(mode=0o600)
         key_file.write_text(f"{key}\n")
@@ -66,7 +68,7 @@ def write_env(path: Path, **variables: str) -> None:
     fresh.rename(path)
 
 
-def instructions(url: str, demo: Tenant) -> str:
+def instructions(url: str, admin_url: str, admin_key: str, demo: Tenant) -> str:
     """What to paste next."""
     body = '{"model": "gpt-oss-120b", "input": "Why is the sky blue?"'
     return f"""
@@ -95,5 +97,8 @@ With the OpenAI client (pip install openai):
 What it has cost:
 
   . .run/env && .venv/bin/gwctl usage --project {demo.project_id}
+
+The console, for a browser: {admin_url}/console/
+Sign in with the admin key: {admin_key}
 
 Logs are in .run/, addresses and the key in .run/env. Ctrl-C stops everything."""

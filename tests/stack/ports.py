@@ -13,8 +13,14 @@ from collections.abc import Mapping
 
 from tests.stack.process import StartError, accepts_connections, free_port
 
-VARIABLES = {"gateway": "PORT", "ops": "OPS_PORT", "redis": "REDIS_PORT", "grpc": "TRITON_PORT"}
-DEFAULTS = {"gateway": "8080", "ops": "9100", "redis": "0", "grpc": "0"}
+VARIABLES = {
+    "gateway": "PORT",
+    "ops": "OPS_PORT",
+    "admin": "ADMIN_PORT",
+    "redis": "REDIS_PORT",
+    "grpc": "TRITON_PORT",
+}
+DEFAULTS = {"gateway": "8080", "ops": "9100", "admin": "9443", "redis": "0", "grpc": "0"}
 MAX_PORT = 65_535
 
 

@@ -47,17 +47,29 @@ class Product:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def gwctl(self, *arguments: str) -> Any:
-        return demo.gwctl(self.redis_url, PEPPERS, *arguments)
+        return demo.gwctl(self.administration, *arguments)
+
+    @property
+    def administration(self) -> dict[str, str]:
+        """What `gwctl` finds the gateway by."""
+        return {"GATEWAY_ADMIN_URL": self.admin_url, "GATEWAY_ADMIN_KEY": ADMIN_KEY}
+
+    def admin(self, method: str, path: str, **options: Any) -> Any:
+        """The admin API, asked by somebody who may do everything; its JSON."""
+        headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+        answer = httpx.request(
+            method, f"{self.admin_url}{path}", headers=headers, timeout=30, **options
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def new_project(self, **limits: int) -> demo.Tenant:
-        """A project with a key; *limits* as gwctl names them, with underscores."""
-        options = itertools.chain.from_iterable(
-            (f"--{name.replace('_', '-')}", str(value)) for name, value in limits.items()
-        )
+        """A project with a key; *limits* as the admin API names them."""
         name = f"test {next(self._numbers)}"
-        project_id = self.gwctl("project", "create", name, *options)["id"]
-        key = self.gwctl("key", "create", "--project", project_id, "--name", name)["token"]
-        return demo.Tenant(project_id, key)
+        path = "/v1/organization/projects"
+        project_id = self.admin("POST", path, json={"name": name, "limits": limits})["id"]
+        key = self.admin("POST", f"{path}/{project_id}/api_keys", json={"name": name})
+        return demo.Tenant(project_id, key["value"])
 
     def usage(self, project_id: str) -> dict[str, int]:
         """Requests and tokens of a project so far, over all days, keys and models."""

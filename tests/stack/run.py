@@ -64,7 +64,8 @@ def _run(asked_ports: Mapping[str, str], directory: Path, running: ExitStack) ->
     print("Starting:")
     redis_url = f"redis://127.0.0.1:{ports['redis']}/0"
     triton = f"127.0.0.1:{ports['grpc']}"
-    peppers = _peppers(directory / "key-peppers")
+    peppers = _kept(directory / "key-peppers", lambda: f"1:{secrets.token_hex(32)}")
+    admin_key = _kept(directory / "admin-key", lambda: secrets.token_hex(32))
     started(
         "Redis",
         lambda own: start_redis(ports["redis"], directory / "redis", durable=True, on_start=own),
@@ -87,12 +88,19 @@ def _run(asked_ports: Mapping[str, str], directory: Path, running: ExitStack) ->
             workers=triton,
             peppers=peppers,
             # Ctrl-C should not take long on a laptop.
-            env={"GATEWAY_DRAIN_DELAY_S": "0", "GATEWAY_DRAIN_TIMEOUT_S": "10"},
+            env={
+                "GATEWAY_DRAIN_DELAY_S": "0",
+                "GATEWAY_DRAIN_TIMEOUT_S": "10",
+                "GATEWAY_ADMIN_PORT": str(ports["admin"]),
+                "GATEWAY_ADMIN_KEY": admin_key,
+            },
             on_start=own,
         ),
     )
     url = f"http://127.0.0.1:{ports['gateway']}"
-    tenant = demo.tenant(redis_url, peppers, key_file=directory / "api-key")
+    admin_url = f"http://127.0.0.1:{ports['admin']}"
+    administration = {"GATEWAY_ADMIN_URL": admin_url, "GATEWAY_ADMIN_KEY": admin_key}
+    tenant = demo.tenant(administration, key_file=directory / "api-key")
     _ask(url, tenant.key)
     demo.write_env(
         directory / "env",
@@ -101,10 +109,11 @@ def _run(asked_ports: Mapping[str, str], directory: Path, running: ExitStack) ->
         GATEWAY_API_KEY=tenant.key,
         GATEWAY_PROJECT_ID=tenant.project_id,
         GATEWAY_KEY_PEPPERS=peppers,
+        **administration,
         REDIS_URL=redis_url,
         TRITON_GRPC=triton,
     )
-    print(demo.instructions(url, tenant))
+    print(demo.instructions(url, admin_url, admin_key, tenant))
     _wait(children)
 
 
@@ -128,12 +137,12 @@ def _ask(url: str, key: str) -> None:
         raise StartError(f"The first request was answered {answer.status_code}: {answer.text}")
 
 
-def _peppers(path: Path) -> str:
-    """What keys are hashed with; kept, so that the keys of an earlier run go on working."""
+def _kept(path: Path, made: Callable[[], str]) -> str:
+    """A secret that is made once, so that what an earlier run has left goes on working."""
     if not path.exists():
         # Renamed, never half written: an empty one would lock the keys of this run out.
         fresh = path.with_suffix(".new")
         fresh.touch(mode=0o600)
-        fresh.write_text(f"1:{secrets.token_hex(32)}\n")
+        fresh.write_text(f"{made()}\n")
         fresh.rename(path)
     return path.read_text().strip()

@@ -187,7 +187,7 @@ def test_the_library_that_a_python_brings_is_found(tmp_path: Path) -> None:
 
 def test_a_failing_gwctl_says_why() -> None:
     with pytest.raises(StartError, match="gwctl project list failed: gwctl: Redis is not"):
-        gwctl(f"redis://127.0.0.1:{free_port()}/0", "1:00", "project", "list")
+        gwctl({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}, "project", "list")
 
 
 def _running_in(directory: Path) -> dict[int, str]:

@@ -79,7 +79,7 @@ class UsageEndpoints:
         """What a project was charged, a response each: the last ones, or those `after` an entry."""
         project = await call.project("usage:read")
         asked = call.request.query_params
-        limit = query.integer(asked, "limit", default=MAX_LIMIT, highest=1000)
+        limit = query.integer(asked, "limit", default=MAX_LIMIT, highest=10_000)
         after = asked.get("after")
         if after is None:
             entries = await self._reader.ledger_end(project.project_id, count=limit)
