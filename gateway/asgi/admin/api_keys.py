@@ -80,7 +80,7 @@ class ApiKeyEndpoints:
                 "principal_id": principal.principal_id,
                 "expires_at": wanted.expires_at,
                 "source_cidrs": wanted.source_cidrs,
-                "limits": limits_object(limits),
+                "limits": wanted.limits.changes,
             },
         )
         created = await self._administration.create_key(

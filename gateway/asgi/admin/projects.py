@@ -12,7 +12,6 @@ from gateway.asgi.admin.call import AdminCall, refuse_managed
 from gateway.asgi.admin.listing import paged
 from gateway.asgi.admin.objects import organisation_object, project_object
 from gateway.asgi.answers import json_answer
-from gateway.asgi.standings import limits_object
 from gateway.iam.ids import is_id
 from gateway.iam.project_id import is_project_id
 from gateway.quota.limits import NO_LIMITS
@@ -56,7 +55,7 @@ class ProjectEndpoints:
         project_id = wanted.id or self._administration.new_project_id()
         if await self._administration.find_project(project_id) is not None:
             raise errors.already_exists("project", project_id)
-        told = {"name": wanted.name, "limits": limits_object(limits)}
+        told = {"name": wanted.name, "limits": wanted.limits.changes}
         await call.log("project.created", project_id, project_id=project_id, after=told)
         created = await self._administration.create_project(
             wanted.name, limits, with_id=project_id, organisation_id=call.organisation_id

@@ -43,8 +43,15 @@ export function choiceField(name, title, choices, { value, hint = null } = {}) {
     element("option", { value: choice, selected: choice === value }, words))));
 }
 
-function labelled(title, hint, control) {
-  return element("label", {}, element("span", {}, title), control, hint && element("small", {}, hint));
+let controls = 0;
+
+// The hint describes the control; it is no part of its name.
+export function labelled(title, hint, control) {
+  control.id = `control-${++controls}`;
+  if (hint) control.setAttribute("aria-describedby", `${control.id}-hint`);
+  return element("div", { class: "field" },
+    element("label", { for: control.id }, title), control,
+    hint && element("small", { id: `${control.id}-hint` }, hint));
 }
 
 // Asks first; act() is async. Failures are told in the dialog, which stays open.

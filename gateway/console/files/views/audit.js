@@ -27,20 +27,35 @@ export async function auditPage({ api }) {
 }
 
 function row(entry) {
-  const actor = entry.actor?.api_key?.id ?? entry.actor?.session?.user?.id ?? entry.actor?.type ?? "–";
+  const actor = entry.actor?.api_key?.id ?? entry.actor?.type ?? "–";
   return element("tr", {},
-    element("td", {}, moment(entry.effective_at)),
+    element("td", { class: "when" }, moment(entry.effective_at)),
     element("td", {}, entry.type),
-    element("td", {}, element("code", {}, entry.target?.id ?? entry.project?.id ?? "–"), changes(entry)),
+    element("td", { class: "changes" }, element("code", {}, entry.target?.id ?? entry.project?.id ?? "–"), changes(entry)),
     element("td", {}, element("code", {}, actor)),
     element("td", {}, entry.actor?.ip_address ?? "–"));
 }
 
-// "limits: tokens_per_minute 1,000 → 2,000", a line each.
+// "tokens_per_minute: 1,000 → 2,000", a line each; of what is new only what it is.
 function changes({ before, after }) {
-  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
-  return names.filter((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name])).map((name) =>
-    element("div", { class: "quiet" }, `${name}: ${told(before?.[name])} → ${told(after?.[name])}`));
+  const [old, now] = [flat(before), flat(after)];
+  const names = [...new Set([...old.keys(), ...now.keys()])];
+  return names.filter((name) => told(old.get(name)) !== told(now.get(name))).map((name) =>
+    element("div", { class: "quiet" },
+      before === null ? `${name}: ${told(now.get(name))}` : `${name}: ${told(old.get(name))} → ${told(now.get(name))}`));
+}
+
+// What is in an object that is in one is a line of its own: limits.tokens_per_minute.
+function flat(object, prefix = "") {
+  const found = new Map();
+  for (const [name, value] of Object.entries(object ?? {})) {
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) {
+      for (const [inner, each] of flat(value, `${prefix}${name}.`)) found.set(inner, each);
+    } else {
+      found.set(`${prefix}${name}`, value);
+    }
+  }
+  return found;
 }
 
 function told(value) {

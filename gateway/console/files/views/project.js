@@ -19,7 +19,9 @@ export async function projectPage({ api, left, arguments: [id, tab = "usage"], a
   return element("div", {},
     element("div", { class: "head" },
       element("h1", {}, project.name || project.id),
-      !archived && element("button", { type: "button", class: "danger", onclick: archive }, "Archive…")),
+      archived
+        ? element("button", { type: "button", onclick: restore }, "Restore…")
+        : element("button", { type: "button", class: "danger", onclick: archive }, "Archive…")),
     element("p", { class: "quiet" },
       element("code", {}, project.id), " · created ", moment(project.created_at), " · ",
       element("span", { class: `state ${project.status}` }, project.status)),
@@ -35,6 +37,18 @@ export async function projectPage({ api, left, arguments: [id, tab = "usage"], a
       button: "Archive project",
       act: async () => {
         await api.post(`${path}/archive`);
+        again();
+      },
+    });
+  }
+
+  function restore() {
+    confirm({
+      title: "Restore this project?",
+      text: `The keys of ${project.name || project.id} that were not revoked are taken again, within 10 seconds.`,
+      button: "Restore project",
+      act: async () => {
+        await api.post(`${path}/restore`);
         again();
       },
     });

@@ -2,6 +2,7 @@
 
 import { Api, ApiError } from "../api.js";
 import { element, replaceChildren } from "../dom.js";
+import { labelled } from "../forms.js";
 
 // accepted(key) is called with a key that the gateway takes.
 export function signIn(reason, accepted) {
@@ -34,7 +35,6 @@ export function signIn(reason, accepted) {
     element("p", { class: "quiet" }, "Projects, keys, limits and usage. What you see and may change is what your key may."),
     told,
     element("form", { onsubmit: attempt },
-      element("label", {}, element("span", {}, "Admin key"), field,
-        element("small", {}, "Begins with gwa_, or is the key the gateway was installed with. It stays in this tab and is forgotten when you close it.")),
+      labelled("Admin key", "Begins with gwa_, or is the key the gateway was installed with. It stays in this tab and is forgotten when you close it.", field),
       element("div", {}, button)));
 }
