@@ -35,11 +35,13 @@ from gateway.asgi.tenant_api import tenant_api
 from gateway.beside_the_loop import BesideTheLoop
 from gateway.config import Settings, load_prices
 from gateway.create_response import SETTLE_DEADLINE_S
+from gateway.denylist import Denylist
 from gateway.harmony.encoding import Encoding
 from gateway.iam.providers import read_providers
 from gateway.iam.secret_hash import Peppers
 from gateway.oidc import FETCH_TIMEOUT_S, TokenVerifier
 from gateway.quota.estimate import UsualOutput
+from gateway.quota.local_quotas import LocalQuotas
 from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
 from gateway.schema_compiler import SchemaCompiler
@@ -47,13 +49,17 @@ from gateway.stations import ModelSettings, Stations
 from gateway.store.administration import Administration
 from gateway.store.connection import connect
 from gateway.store.directory import Directory
+from gateway.store.guard import StoreGuard
 from gateway.store.identity import StoreIdentity
+from gateway.store.last_standing import LastStanding
 from gateway.store.last_used import LastUsed
 from gateway.store.leased_projects import QUIET_AFTER_S, LeasedProjects
 from gateway.store.ledger import RedisLedger
+from gateway.store.local_mode import LocalMode
 from gateway.store.open_leases import OpenLeases
 from gateway.store.ping import RedisPing
 from gateway.store.reaper import Reaper
+from gateway.store.replicas import Replicas
 from gateway.store.reserver import Reserver
 from gateway.store.settlements import Settler
 from gateway.store.spool import Spool
@@ -120,9 +126,18 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     redis_url = settings.redis_url.get_secret_value()
     redis = connect(redis_url)
     ping = RedisPing(redis_url)
+
+    def on_store_mode(mode: int) -> None:
+        metrics.store_mode.set(mode)
+        if mode == 0:
+            local.redis_is_back()
+
+    probe = RedisPing(redis_url)
+    guard = StoreGuard(probe, on_mode=on_store_mode)
     ledger = RedisLedger(
         redis,
         lease_ms=int(settings.lease_s * 1000),
+        guard=guard,
         observe=metrics.store_operation,
     )
     spool = (
@@ -136,11 +151,46 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         identity=StoreIdentity(redis).ask,
         spool=spool,
         keep_s=settings.settlement_keep_s,
+        on_settle=lambda reservation, usage: local.settled(reservation, usage),
     )
+    peppers = Peppers.parse(settings.key_peppers.get_secret_value())
+    last_used = LastUsed(redis)
+    directory = Directory(
+        redis, peppers, stale_s=settings.stale_grants_s, guard=guard, on_used=last_used.note
+    )
+    standings = Standings(redis)
+    last_standing = LastStanding(standings)
+    replicas = Replicas(redis, on_counted=metrics.replicas.set)
+    local = LocalMode(
+        LocalQuotas(
+            share=settings.degraded_rate_share,
+            hard_budgets_allowed=settings.degraded_hard_budgets == "allowance",
+        ),
+        max_s=settings.degraded_max_s,
+        away_for_s=lambda: guard.open_for_s,
+        limits_of=directory.limits_of,
+        remaining=last_standing.remaining,
+        gateways=lambda: replicas.count,
+        on_admitted=lambda concern: metrics.degraded_admits.labels(concern).inc(),
+    )
+
+    def on_reserved(project_id: str, kid: str) -> None:
+        known = directory.limits_of(project_id, kid)
+        if known is not None:
+            last_standing.note(project_id, None, known.project)
+            last_standing.note(project_id, kid, known.key)
+
     leased_projects = LeasedProjects(
         redis, quiet_after_s=max(QUIET_AFTER_S, 2 * settings.max_duration_s)
     )
-    reserver = Reserver(ledger, leased_projects, may_admit=lambda: not settler.full)
+    reserver = Reserver(
+        ledger,
+        leased_projects,
+        guard=guard,
+        local=local,
+        may_admit=lambda: not settler.full,
+        on_reserved=on_reserved,
+    )
     leases = OpenLeases(
         ledger,
         interval_s=settings.renew_interval_s,
@@ -152,16 +202,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         interval_s=settings.reap_interval_s,
         on_reaped=metrics.leases_reaped.inc,
     )
-    peppers = Peppers.parse(settings.key_peppers.get_secret_value())
-    last_used = LastUsed(redis)
-    directory = Directory(redis, peppers, stale_s=settings.stale_grants_s, on_used=last_used.note)
     http_client = httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False)
     tokens = TokenVerifier(read_providers(settings.oidc or "[]"), http_client)
+    denylist = Denylist(settings.denylist_file, on_read=metrics.denylisted.set)
     credentials = Credentials(
         directory,
         "tenant",
         tokens=tokens,
         trusted_proxy_hops=settings.trusted_proxy_hops,
+        denylist=denylist,
         observe=lambda result: metrics.authentications.labels(result).inc(),
     )
     authenticator = Authenticator(directory, credentials)
@@ -229,7 +278,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             authenticator,
             rate_limits,
             Administration(redis),
-            Standings(redis),
+            standings,
             UsageBuckets(UsageReader(redis)),
         ),
         rate_limits,
@@ -250,24 +299,31 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         prices=None if settings.prices_file is None else load_prices(settings.prices_file),
         trusted_proxy_hops=settings.trusted_proxy_hops,
     )
-    readiness = Readiness(ping, pool, settler)
+    readiness = Readiness(ping, pool, settler, serves_without_redis=lambda: local.may_serve)
     ops = ops_api(registry, readiness.why_not)
 
     async with (
         redis,
         admin_redis,
         ping,
+        probe,
         pool,
         schemas,
         http_client,
+        anyio.create_task_group() as to_the_end,
         anyio.create_task_group() as tasks,
     ):
+        # Also while the last settlements are said: they are not before Redis is known to be back.
+        to_the_end.start_soon(guard.run)
         tasks.start_soon(pool.run)
         tasks.start_soon(settler.run)
         tasks.start_soon(settler.watch)
         if spool is not None:
             tasks.start_soon(settler.keep_spool)
         tasks.start_soon(leases.run)
+        tasks.start_soon(replicas.run)
+        tasks.start_soon(last_standing.run)
+        tasks.start_soon(denylist.run)
         tasks.start_soon(last_used.run)
         tasks.start_soon(tokens.run)
         tasks.start_soon(reaper.run)
@@ -279,8 +335,11 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         finally:
             await gateway.end_requests()
         tasks.cancel_scope.cancel()
+        with anyio.move_on_after(ADMIN_TIMEOUT_S, shield=True):
+            await replicas.leave()
         left = await settler.flush(FLUSH_DEADLINE_S)
         if left:
             _log.error("%d settlements could not be written to Redis", left)
         if spool is not None:
             spool.close()
+        to_the_end.cancel_scope.cancel()

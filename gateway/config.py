@@ -63,6 +63,15 @@ class Settings(BaseSettings):
     # How long what was known of a key lets it in while Redis does not answer.
     stale_grants_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
 
+    # Without Redis requests are admitted by what a gateway knows, for so long; 0: not at all.
+    degraded_max_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 900.0
+    # Of its part of the rates, what a gateway admits then.
+    degraded_rate_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Of hard budgets: an allowance, or nothing.
+    degraded_hard_budgets: Literal["allowance", "closed"] = "allowance"
+    # Keys, principals and projects that are refused whatever Redis says: an id a line.
+    denylist_file: FilePath | None = None
+
     # The model.
     model: str = "gpt-oss-120b"
     model_aliases: Annotated[tuple[str, ...], NoDecode] = ("openai/gpt-oss-120b",)

@@ -15,6 +15,7 @@ from typing import Protocol, assert_never
 
 from starlette.requests import Request
 
+from gateway.denylist import Denylist
 from gateway.iam import api_key
 from gateway.iam.address import client_address, source_of
 from gateway.iam.api_key import ApiKey, KeyKind
@@ -54,14 +55,17 @@ class Credentials:
         *,
         tokens: Tokens | None = None,
         trusted_proxy_hops: int = 0,
+        denylist: Denylist | None = None,
         observe: Callable[[str], None] = lambda result: None,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
-        """*observe* is told how each authentication ended, in a word."""
+        """*observe* is told how each authentication ended, in a word; *denylist*: who is refused
+        whatever the directory says."""
         self._directory = directory
         self._kind = kind
         self._tokens = tokens
         self._hops = trusted_proxy_hops
+        self._denylist = denylist or Denylist(None)
         self._observe = observe
         self._unix_time = unix_time
 
@@ -96,6 +100,10 @@ class Credentials:
             raise errors.identity_provider_unavailable() from exc
         match answer:
             case Bearer():
+                if self._denylist.denies(answer.kid, answer.principal_id, answer.project_id):
+                    self._observe("denied")
+                    _log.warning("key refused: %s is on the denylist", answer.kid)
+                    raise errors.invalid_key()
                 self._observe("stale" if answer.is_stale else "accepted")
                 return answer
             case Unauthenticated():

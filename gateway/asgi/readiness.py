@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Never, Protocol
 
 import anyio
@@ -28,8 +29,16 @@ class Settlements(Protocol):
 class Readiness:
     """What `/readyz` tells."""
 
-    def __init__(self, redis: Redis, workers: Workers, settlements: Settlements) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        workers: Workers,
+        settlements: Settlements,
+        *,
+        serves_without_redis: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.draining = False
+        self._serves_without_redis = serves_without_redis
         self._redis = redis
         self._workers = workers
         self._settlements = settlements
@@ -42,7 +51,9 @@ class Readiness:
             return "no worker is up"
         if self._settlements.full:
             return "too many settlements wait for Redis"
-        return await self._redis.why_not()
+        reason = await self._redis.why_not()
+        # All replicas lose Redis at once: were none of them ready, nobody would be served.
+        return None if reason is not None and self._serves_without_redis() else reason
 
     async def watch(self) -> Never:
         """Log when it changes. Ends only by cancellation."""

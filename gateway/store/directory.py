@@ -32,8 +32,11 @@ from gateway.iam.api_key import ApiKey
 from gateway.iam.decision import Grant
 from gateway.iam.providers import External
 from gateway.iam.secret_hash import Peppers
+from gateway.quota.limits import NO_LIMITS
 from gateway.store import keys
 from gateway.store.errors import StoreUnavailable, ask_twice, store_errors
+from gateway.store.guard import Guard, Unguarded
+from gateway.store.local_mode import KnownLimits
 from gateway.store.principals import external_digest
 from gateway.store.records import (
     KeyRecord,
@@ -64,6 +67,8 @@ LOADS_BURST = 100
 LOADS_MAX_WAIT_S = 1.0
 # With a stale grant at hand, nobody waits longer for a fresh one, nor tries again sooner.
 RELOAD_TIMEOUT_S = 0.1
+# For all that is read of a bearer together.
+LOAD_PATIENCE_S = 0.1
 RELOAD_PAUSE_S = 1.0
 # A secret that is wrong by what is cached may be that of a rotation a moment ago: looked up
 # again, once in so long.
@@ -129,17 +134,23 @@ class Directory:
         *,
         cache_s: float = CACHE_S,
         stale_s: float = STALE_S,
+        guard: Guard | None = None,
         on_used: Callable[[str], None] = lambda kid: None,
         monotonic: Callable[[], float] = time.monotonic,
         unix_time: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """*on_used* is told of every key that was let in; *stale_s*: for how long what was
-        known of a key lets it in while Redis is away."""
+        known of a key lets it in while Redis is away; *guard*: whether it is of use to ask."""
         self._redis = redis
         self._peppers = peppers
         self._cache_s = cache_s
         self._on_used = on_used
+        self._guard = guard or Unguarded()
+        # Of bearers and projects that were let in: what a gateway admits by without Redis.
+        self._limits = TTLCache[tuple[str, str], KnownLimits, float](
+            CACHE_ENTRIES, max(cache_s, stale_s), monotonic
+        )
         self._monotonic = monotonic
         self._unix_time = unix_time
         self._jitter = jitter
@@ -292,6 +303,7 @@ class Directory:
         try:
             with anyio.fail_after(RELOAD_TIMEOUT_S):
                 return await self._fetched(name, project_id)
+        # TimeoutError: it has waited for its turn.
         except (StoreUnavailable, TimeoutError):
             self._paused[asked] = None
             return cached
@@ -308,8 +320,18 @@ class Directory:
         flight = f"{name} {project_id}"
         return await self._loading.fetch(flight, lambda: self._load(name, project_id))
 
+    def limits_of(self, project_id: str, kid: str) -> KnownLimits | None:
+        """As they were when they were read last; None if they never were."""
+        return self._limits.get((project_id, kid))
+
     async def _load(self, name: _Name, project_id: str | None) -> _Entry | None:
+        if self._guard.is_open:
+            raise StoreUnavailable("Redis is away: nobody asks it until it answers again")
         await self._turns.take()
+        async with self._guard.call(LOAD_PATIENCE_S):
+            return await self._read_entry(name, project_id)
+
+    async def _read_entry(self, name: _Name, project_id: str | None) -> _Entry | None:
         asked = (name, project_id)
         record = await self._read(name)
         if record is None:
@@ -349,6 +371,9 @@ class Directory:
             among, other = other, among
         among[asked] = entry
         other.pop(asked, None)
+        if project is not None:
+            own = record.limits if isinstance(record, KeyRecord) else NO_LIMITS
+            self._limits[project.project_id, bearer.kid] = KnownLimits(project.limits, own)
         return entry
 
     async def _read(self, name: _Name) -> KeyRecord | PrincipalRecord | None:

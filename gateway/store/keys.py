@@ -14,6 +14,7 @@ PROJECTS = "gw:projects"
 PEPPERS = "gw:peppers"
 ORGANISATIONS = "gw:organisations"
 AUDIT = "gw:audit"
+REPLICAS = "gw:replicas"
 
 
 def api_key(kid: str) -> str:

@@ -22,10 +22,13 @@ from gateway.quota.reservation import (
 from gateway.quota.usage import LeaseProgress, Usage
 from gateway.store import keys
 from gateway.store.errors import StoreUnavailable, ask_twice, store_errors
+from gateway.store.guard import Guard, Unguarded
+from gateway.store.patience import Patience
 from gateway.store.replies import text
 from gateway.store.scope_state import Lease, read_lease
 from gateway.store.scripts import read_script
 
+TRY_S = 0.06  # for an answer that a request waits for
 HOUR_MS = 60 * 60 * 1000
 RENEWED_A_CALL = 500  # Lua's unpack() has an end, and other projects wait meanwhile
 
@@ -51,15 +54,18 @@ class RedisLedger:
         redis: Redis,
         *,
         lease_ms: int,
+        guard: Guard | None = None,
         observe: Callable[[str, str, float], None] = lambda operation, result, seconds: None,
     ) -> None:
-        """*lease_ms*: how long a lease lasts that nobody renews.
+        """*lease_ms*: how long a lease lasts that nobody renews. *guard*: knows whether it is
+        of use to ask; but for `reserve`, whose caller does.
 
         *observe* is told of every round trip: the operation, the word it was answered
         with or "unavailable" (cancelled as well), and how many seconds it took.
         """
         self._redis = redis
         self._lease_ms = lease_ms
+        self._guard = guard or Unguarded()
         self._observe = observe
         self._scripts = {
             name: redis.register_script(read_script(name))
@@ -92,7 +98,7 @@ class RedisLedger:
             *(input_tokens, output_tokens, max_output_tokens, int(clampable), self._lease_ms),
         ]
         # The same lease id debits nothing twice, so a lost reply may be asked for again.
-        reply = await ask_twice(lambda: self._call("reserve", script_keys, args))
+        reply = await ask_twice(lambda: self._call_soon("reserve", script_keys, args))
         match reply:
             case ["admitted", int(admitted_at_ms), int(day), int(month), int(granted), *told]:
                 return Reservation(
@@ -142,11 +148,12 @@ class RedisLedger:
     async def _told(
         self, project_id: str, kid: str, config_version: int | str
     ) -> RateLimitState | Stale:
-        reply = await self._call(
-            "reserve",
-            _lease_keys(project_id, "", kid),
-            ["", config_version, kid, "", 0, 0, 0, 0, 0],
-        )
+        async with self._guard.call(TRY_S):
+            reply = await self._call(
+                "reserve",
+                _lease_keys(project_id, "", kid),
+                ["", config_version, kid, "", 0, 0, 0, 0, 0],
+            )
         match reply:
             case ["told", *buckets]:
                 return _rate_limits(buckets)
@@ -177,34 +184,43 @@ class RedisLedger:
                 )
                 for each in batch
             )
-            word, *ids = await self._call("renew", script_keys, [self._lease_ms, *args])
+            async with self._guard.call():
+                word, *ids = await self._call("renew", script_keys, [self._lease_ms, *args])
             assert word == "renewed", word
             unknown.update(ids)
         return frozenset(unknown)
 
-    async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> Verdict:
+    async def settle(
+        self,
+        reservation: Reservation,
+        usage: Usage,
+        *,
+        status: str,
+        patience_s: float | None = None,
+    ) -> Verdict:
         """Charge a response for its *usage*, exactly once, however often this is called.
 
-        *status* is the response's, for the ledger. Raises StoreUnavailable; the
-        charge may have happened then, and saying it again is harmless. Requests
+        *status* is the response's, for the ledger. Raises StoreUnavailable, after
+        *patience_s* if somebody waits; the charge may have happened then, and saying it again is harmless. Requests
         should go through `Settler`, which does.
         """
         project_id, kid = reservation.project_id, reservation.kid
-        reply = await self._call(
-            "settle",
-            [
-                *_lease_keys(project_id, reservation.lease_id, kid),
-                *_book_keys(project_id, reservation.day),
-                keys.settled(project_id, reservation.admitted_at_ms // HOUR_MS),
-            ],
-            [
-                *(reservation.lease_id, kid, reservation.model, status),
-                *(usage.input_tokens, usage.cached_tokens),
-                *(usage.output_tokens, usage.reasoning_tokens),
-                *(reservation.day, reservation.month, reservation.admitted_at_ms),
-                *(reservation.input_tokens, reservation.output_tokens),
-            ],
-        )
+        async with self._guard.call(patience_s):
+            reply = await self._call(
+                "settle",
+                [
+                    *_lease_keys(project_id, reservation.lease_id, kid),
+                    *_book_keys(project_id, reservation.day),
+                    keys.settled(project_id, reservation.admitted_at_ms // HOUR_MS),
+                ],
+                [
+                    *(reservation.lease_id, kid, reservation.model, status),
+                    *(usage.input_tokens, usage.cached_tokens),
+                    *(usage.output_tokens, usage.reasoning_tokens),
+                    *(reservation.day, reservation.month, reservation.admitted_at_ms),
+                    *(reservation.input_tokens, reservation.output_tokens),
+                ],
+            )
         match reply:
             case ["settled" | "adjusted" | "lost" | "duplicate"]:
                 return cast("Verdict", reply[0])
@@ -247,6 +263,12 @@ class RedisLedger:
             (lease_id, read_lease(lease_id, packed) if packed else None)
             for lease_id, packed in zip(ids, found[1::2], strict=True)
         ]
+
+    async def _call_soon(
+        self, name: str, script_keys: Sequence[str], args: Sequence[Any]
+    ) -> list[Any]:
+        async with Patience(TRY_S):
+            return await self._call(name, script_keys, args)
 
     async def _call(self, name: str, script_keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
         started_at, result = time.perf_counter(), "unavailable"

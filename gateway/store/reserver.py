@@ -10,32 +10,22 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol, TypedDict, Unpack
+from typing import Protocol, Unpack
 
 import anyio
 
 from gateway.quota.reservation import Refused, Reservation, Stale
 from gateway.store.errors import StoreUnavailable
+from gateway.store.guard import Guard, Unguarded
+from gateway.store.reserve_request import ReserveRequest
 
 _log = logging.getLogger(__name__)
 
 BACKOFF_S = 1.0
+# For both attempts together: what a request waits for Redis at most.
+PATIENCE_S = 0.1
 # The oldest are forgotten beyond this: leases expire by themselves in the end.
 MAX_WAITING = 10_000
-
-
-class Request(TypedDict):
-    """What `RedisLedger.reserve` takes."""
-
-    lease_id: str
-    project_id: str
-    config_version: int
-    kid: str
-    model: str
-    input_tokens: int
-    output_tokens: int
-    max_output_tokens: int
-    clampable: bool
 
 
 class Projects(Protocol):
@@ -43,23 +33,38 @@ class Projects(Protocol):
 
 
 class Ledger(Protocol):
-    async def reserve(self, **request: Unpack[Request]) -> Reservation | Refused | Stale: ...
+    async def reserve(self, **request: Unpack[ReserveRequest]) -> Reservation | Refused | Stale: ...
 
     async def release(self, *, project_id: str, lease_id: str, kid: str) -> None: ...
+
+
+class Local(Protocol):
+    def reserve(self, request: ReserveRequest) -> Reservation | Refused: ...
 
 
 class Reserver:
     """The app starts `run()` in its task group."""
 
     def __init__(
-        self, ledger: Ledger, projects: Projects, *, may_admit: Callable[[], bool] = lambda: True
+        self,
+        ledger: Ledger,
+        projects: Projects,
+        *,
+        guard: Guard | None = None,
+        local: Local | None = None,
+        may_admit: Callable[[], bool] = lambda: True,
+        on_reserved: Callable[[str, str], None] = lambda project_id, kid: None,
     ) -> None:
-        """*projects*: the list that reapers look through. *may_admit*: whether what is
-        admitted now could be charged later."""
+        """*projects*: the list that reapers look through. *local*: who admits while Redis does
+        not answer; nobody if it is None. *may_admit*: whether what is admitted now could be
+        charged later. *on_reserved* is told whose request Redis has admitted."""
         self._ledger = ledger
         self._projects = projects
+        self._guard = guard or Unguarded()
+        self._local = local
         self._may_admit = may_admit
-        self._waiting: OrderedDict[str, Request] = OrderedDict()  # by lease id
+        self._on_reserved = on_reserved
+        self._waiting: OrderedDict[str, ReserveRequest] = OrderedDict()  # by lease id
         self._something_waits = anyio.Event()
 
     @property
@@ -67,20 +72,43 @@ class Reserver:
         """How many leases are yet to be released."""
         return len(self._waiting)
 
-    async def reserve(self, **request: Unpack[Request]) -> Reservation | Refused | Stale:
-        """As `RedisLedger.reserve`. Raises StoreUnavailable."""
+    async def reserve(self, **request: Unpack[ReserveRequest]) -> Reservation | Refused | Stale:
+        """As `RedisLedger.reserve`, within PATIENCE_S. Raises StoreUnavailable."""
         if not self._may_admit():
             raise StoreUnavailable("no more settlements can be kept")
-        # Before there is a lease: one that nobody can find would never be reaped.
-        await self._projects.add(request["project_id"])
+        was_asked = not self._guard.is_open
         try:
-            return await self._ledger.reserve(**request)
+            async with self._guard.call(PATIENCE_S):
+                # Before there is a lease: one that nobody can find would never be reaped.
+                await self._projects.add(request["project_id"])
+                answer = await self._ledger.reserve(**request)
         except StoreUnavailable:
-            self._waiting[request["lease_id"]] = request
-            if len(self._waiting) > MAX_WAITING:
-                self._waiting.popitem(last=False)
-            self._something_waits.set()
-            raise
+            local = self._admitted_here(request)
+            # One that is served is settled, and its lease ends with that if there is one.
+            if not isinstance(local, Reservation) and was_asked:
+                self._release_later(request)
+            if local is None:
+                raise
+            return local
+        if isinstance(answer, Reservation):
+            self._on_reserved(request["project_id"], request["kid"])
+        return answer
+
+    def _admitted_here(self, request: ReserveRequest) -> Reservation | Refused | None:
+        """None: only Redis could say."""
+        if self._local is None:
+            return None
+        try:
+            return self._local.reserve(request)
+        except StoreUnavailable as exc:
+            _log.info("%s", exc)
+            return None
+
+    def _release_later(self, request: ReserveRequest) -> None:
+        self._waiting[request["lease_id"]] = request
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.popitem(last=False)
+        self._something_waits.set()
 
     async def run(self) -> None:
         """Release what waits, until there is nothing. Ends only by cancellation."""

@@ -114,6 +114,24 @@ class Metrics:
             buckets=_STORE_S,
             registry=registry,
         )
+        self.store_mode = Gauge(
+            "gw_store_mode",
+            "0: Redis answers; 1: it answers again, and is watched; 2: nobody asks it, requests are"
+            " admitted by what this gateway knows",
+            registry=registry,
+        )
+        self.degraded_admits = Counter(
+            "gw_degraded_admits",
+            "Requests admitted without Redis, by what may be exceeded: rates, soft_budget, hard_budget",
+            ("concern",),
+            registry=registry,
+        )
+        self.replicas = Gauge(
+            "gw_replicas", "Gateways that there are, as Redis knows them", registry=registry
+        )
+        self.denylisted = Gauge(
+            "gw_denylist_entries", "Ids in GATEWAY_DENYLIST_FILE", registry=registry
+        )
         self.dropped = Counter(
             "gw_dropped",
             "What requests were served without: tools that are no functions, references to items,"

@@ -74,7 +74,9 @@ class Product:
     def usage(self, project_id: str) -> dict[str, int]:
         """Requests and tokens of a project so far, over all days, keys and models."""
         totals: dict[str, int] = {}
-        for row in self.gwctl("usage", "--project", project_id):
+        # Over Redis: the gateway may have ended.
+        environment = {"REDIS_URL": self.redis_url, "GATEWAY_ADMIN_URL": ""}
+        for row in demo.gwctl(environment, "usage", "--project", project_id):
             for name, value in row.items():
                 if isinstance(value, int):
                     totals[name] = totals.get(name, 0) + value

@@ -19,6 +19,7 @@ from gateway.store.administration import Administration
 from gateway.store.connection import connect
 from gateway.store.errors import StoreUnavailable
 from gateway.store.ledger import RedisLedger, Verdict
+from gateway.store.patience import Patience
 from gateway.store.scripts import read_script
 from gateway.store.settlements import MAX_AGE_S, Settler
 from gateway.store.spool import Spool
@@ -57,10 +58,18 @@ class FlakyLedger:
         self.asked: list[str] = []
         self.charged: list[str] = []
 
-    async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> Verdict:
+    async def settle(
+        self,
+        reservation: Reservation,
+        usage: Usage,
+        *,
+        status: str,
+        patience_s: float | None = None,
+    ) -> Verdict:
         self.asked.append(reservation.lease_id)
         if self.frozen:
-            await anyio.sleep_forever()
+            async with Patience(patience_s or 1e6):
+                await anyio.sleep_forever()
         if self.away or reservation.lease_id in self.refuses:
             raise StoreUnavailable("away")
         if reservation.lease_id in self.charged:

@@ -1,0 +1,19 @@
+"""What is asked of the ledger for one request."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class ReserveRequest(TypedDict):
+    """The arguments of `RedisLedger.reserve`, which says what they mean."""
+
+    lease_id: str
+    project_id: str
+    config_version: int
+    kid: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    max_output_tokens: int
+    clampable: bool
