@@ -61,6 +61,7 @@ from gateway.store.ping import RedisPing
 from gateway.store.reaper import Reaper
 from gateway.store.replicas import Replicas
 from gateway.store.reserver import Reserver
+from gateway.store.server_check import StoreCheck
 from gateway.store.settlements import Settler
 from gateway.store.spool import Spool
 from gateway.store.standing import Standings
@@ -124,15 +125,17 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     metrics.set_version(version)
 
     redis_url = settings.redis_url.get_secret_value()
-    redis = connect(redis_url)
-    ping = RedisPing(redis_url)
+    ca_file = settings.redis_ca_file
+    redis = connect(redis_url, ca_file=ca_file)
+    ping = RedisPing(redis_url, ca_file=ca_file)
+    store_check = StoreCheck(redis, settings.redis_version_check)
 
     def on_store_mode(mode: int) -> None:
         metrics.store_mode.set(mode)
         if mode == 0:
             local.redis_is_back()
 
-    probe = RedisPing(redis_url)
+    probe = RedisPing(redis_url, ca_file=ca_file)
     guard = StoreGuard(probe, on_mode=on_store_mode)
     ledger = RedisLedger(
         redis,
@@ -288,7 +291,10 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     )
     # Nobody's request waits for it: with more patience, and connections of its own.
     admin_redis = connect(
-        redis_url, timeout_s=ADMIN_TIMEOUT_S, max_connections=ADMIN_MAX_CONNECTIONS
+        redis_url,
+        timeout_s=ADMIN_TIMEOUT_S,
+        max_connections=ADMIN_MAX_CONNECTIONS,
+        ca_file=ca_file,
     )
     admin = build_admin_api(
         admin_redis,
@@ -321,6 +327,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         if spool is not None:
             tasks.start_soon(settler.keep_spool)
         tasks.start_soon(leases.run)
+        tasks.start_soon(store_check.run)
         tasks.start_soon(replicas.run)
         tasks.start_soon(last_standing.run)
         tasks.start_soon(denylist.run)

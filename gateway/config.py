@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
@@ -18,6 +19,9 @@ from gateway.iam.providers import read_providers
 from gateway.iam.secret_hash import Peppers
 from gateway.quota.prices import Prices, read_prices
 from gateway.responses.dialect import ObjectName
+from gateway.store.address import is_one_server
+from gateway.store.address import read_address as read_store_address
+from gateway.store.server_check import VersionCheck
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MIN_ADMIN_KEY_LENGTH = 32
@@ -43,6 +47,12 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL"
     )
+    # PEM: whom to trust with rediss://, instead of this machine's authorities.
+    redis_ca_file: FilePath | None = None
+    # Of a Redis on another machine: whoever reaches it could write himself keys.
+    redis_without_password: Literal["refuse", "allow"] = "refuse"
+    # What a version with known holes means.
+    redis_version_check: VersionCheck = "warn"
     workers: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
     # `1:<hex>,2:<hex>`: what API keys are hashed with, 32 random bytes or more each.
     key_peppers: SecretStr
@@ -170,9 +180,10 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _redis_url_has_a_scheme(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("use redis://, rediss:// (TLS) or unix://")
+    def _redis_url_is_one(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if not is_one_server(url):
+            read_store_address(url)
         return value
 
     @model_validator(mode="after")
@@ -180,6 +191,18 @@ class Settings(BaseSettings):
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError(
                 "GATEWAY_TLS_CERTIFICATE_FILE and GATEWAY_TLS_KEY_FILE: set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _redis_is_private(self) -> Settings:
+        if self.redis_without_password == "refuse" and not has_password_or_is_here(
+            self.redis_url.get_secret_value()
+        ):
+            raise ValueError(
+                "REDIS_URL names another machine and no password: whoever reaches that Redis could"
+                " write himself keys. Give it one (docs/redis.md), or say"
+                " GATEWAY_REDIS_WITHOUT_PASSWORD=allow"
             )
         return self
 
@@ -236,6 +259,19 @@ def load_prices(path: Path) -> Prices:
         return read_prices(yaml.safe_load(path.read_text()))
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise ValueError(f"{path} is no YAML: {exc}") from exc
+
+
+def has_password_or_is_here(redis_url: str) -> bool:
+    if redis_url.startswith("unix:"):
+        return True
+    if is_one_server(redis_url):
+        parts = urlsplit(redis_url)
+        options = dict(parse_qsl(parts.query))
+        return bool(parts.password or options.get("password")) or is_loopback(
+            parts.hostname or "localhost"
+        )
+    address = read_store_address(redis_url)
+    return bool(address.password) or all(is_loopback(host) for host, _ in address.hosts)
 
 
 def is_loopback(host: str) -> bool:

@@ -36,9 +36,12 @@ class Readiness:
         settlements: Settlements,
         *,
         serves_without_redis: Callable[[], bool] = lambda: False,
+        unfit: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """*unfit*: why the Redis that answers must not be used."""
         self.draining = False
         self._serves_without_redis = serves_without_redis
+        self._unfit = unfit
         self._redis = redis
         self._workers = workers
         self._settlements = settlements
@@ -51,6 +54,8 @@ class Readiness:
             return "no worker is up"
         if self._settlements.full:
             return "too many settlements wait for Redis"
+        if (unfit := self._unfit()) is not None:
+            return unfit
         reason = await self._redis.why_not()
         # All replicas lose Redis at once: were none of them ready, nobody would be served.
         return None if reason is not None and self._serves_without_redis() else reason

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from gateway.gwctl.complaint import Complaint
 from gateway.iam.secret_hash import MIN_PEPPER_BYTES, Peppers
 from gateway.quota.prices import Prices
+from gateway.store.address import is_one_server
 from gateway.store.connection import Store, connect
 from gateway.store.errors import StoreUnavailable, store_errors
 
@@ -96,8 +97,12 @@ class Environment:
 
     def open_store(self) -> Store:
         """A client of REDIS_URL; nothing is sent yet."""
+        authorities = self._variables.get("GATEWAY_REDIS_CA_FILE")
         try:
-            return _open(self._variables.get("REDIS_URL") or DEFAULT_REDIS_URL)
+            return _open(
+                self._variables.get("REDIS_URL") or DEFAULT_REDIS_URL,
+                None if not authorities else Path(authorities),
+            )
         except ValueError as exc:
             raise Complaint(f"REDIS_URL is wrong: {exc}.") from exc
 
@@ -110,8 +115,10 @@ class Environment:
             raise Complaint(f"Redis is not available ({_line(exc)}). {HINT}") from exc
 
 
-def _open(url: str) -> Store:
+def _open(url: str, ca_file: Path | None) -> Store:
     """Raises ValueError, safe to be shown."""
+    if not is_one_server(url) and "+" in url.partition("://")[0]:
+        return connect(url, timeout_s=TIMEOUT_S, ca_file=ca_file)
     try:
         parts = urlsplit(url)
         # Without this, what precedes a stray / or # in a password is the host and the port.
@@ -125,7 +132,7 @@ def _open(url: str) -> Store:
             f"it should look like {EXAMPLE}; in a password write / # ? @ as %2F %23 %3F %40"
         )
     try:
-        store = connect(url, timeout_s=TIMEOUT_S)
+        store = connect(url, timeout_s=TIMEOUT_S, ca_file=ca_file)
         # An option that there is not is noticed only when a connection is made.
         pool = store.connection_pool
         with store_errors():

@@ -17,6 +17,7 @@ from gateway.gwctl.keys import token_row
 from gateway.gwctl.parsing import Subparsers, add_command, add_noun, add_project
 from gateway.gwctl.projects import project_path
 from gateway.gwctl.tables import Row, timestamp
+from gateway.iam.ids import DEFAULT_ORGANISATION
 from gateway.iam.permissions import PERMISSIONS
 
 POLICIES = "/admin/v1/policies"
@@ -320,10 +321,9 @@ async def _rules(arguments: argparse.Namespace, api: AdminClient) -> list[object
 
 
 async def _own_organisation(api: AdminClient) -> str:
+    """The one that requests speak for: that of the key; of who may see several, the default."""
     found = await api.all("/admin/v1/organizations")
-    if len(found) != 1:
-        raise Complaint("There are several organisations: name one with --organization.")
-    return str(found[0]["id"])
+    return str(found[0]["id"]) if len(found) == 1 else DEFAULT_ORGANISATION
 
 
 def read_rules_file(path: Path) -> list[object]:

@@ -1,4 +1,4 @@
-"""gwctl usage, costs, ledger, leases, audit, audit-log."""
+"""gwctl usage, costs, ledger, leases, audit, redis-acl, audit-log."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway.gwctl.complaint import Complaint
 from gateway.gwctl.parsing import Subparsers, add_command, add_days, add_noun, add_project
 from gateway.gwctl.projects import project_path
 from gateway.gwctl.tables import Row, timestamp
+from gateway.store.acl import acl_rules
 from gateway.store.usage import MAX_DAYS
 
 DEFAULT_USAGE_DAYS = 30
@@ -101,6 +102,17 @@ there is.""",
     )
     audit_parser.set_defaults(rows_are_wrong=True)
     add_project(audit_parser, required=False, help="only this one (default: all)")
+    acl = add_command(
+        nouns,
+        "redis-acl",
+        redis_acl,
+        "print what the gateway's user may do in Redis: a line for an ACL file",
+        "redis-acl --user gateway --cluster",
+        more="Neither a gateway nor Redis is asked. docs/redis.md says what to do with it.",
+    )
+    acl.set_defaults(needs_api=False)
+    acl.add_argument("--user", default="gateway", metavar="NAME", help="(default: gateway)")
+    acl.add_argument("--cluster", action="store_true", help="with what a cluster's clients need")
     verbs = add_noun(nouns, "audit-log", "who changed what", "list", "verify")
     listing = add_command(
         verbs,
@@ -221,6 +233,11 @@ async def audit(arguments: argparse.Namespace, api: AdminClient) -> Sequence[Row
         }
         for each in differences
     ]
+
+
+def redis_acl(arguments: argparse.Namespace) -> Row:
+    rules = acl_rules(cluster=arguments.cluster)
+    return {"acl": f"user {arguments.user} on >PASSWORD {rules}"}
 
 
 async def list_audit_log(arguments: argparse.Namespace, api: AdminClient) -> Sequence[Row]:

@@ -7,7 +7,9 @@ start, and by its replication id, which is new with every failover.
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
 
 from gateway.store.errors import store_errors
 
@@ -17,8 +19,23 @@ class StoreIdentity:
         self._redis = redis
 
     async def ask(self) -> str:
-        """Equal as long as nothing that was acknowledged can be lost. Raises StoreUnavailable."""
+        """Equal as long as nothing that was acknowledged can be lost. Raises StoreUnavailable.
+
+        Of a cluster it is that of all its masters: what one of them has lost is said again to all.
+        """
+        if not isinstance(self._redis, RedisCluster):
+            with store_errors():
+                server = await self._redis.info("server")
+                replication = await self._redis.info("replication")
+            return _identity(server, replication)
+        of_masters: dict[str, Any] = {"target_nodes": RedisCluster.PRIMARIES}
         with store_errors():
-            server = await self._redis.info("server")
-            replication = await self._redis.info("replication")
-        return f"{server['run_id']} {replication.get('master_replid', '')}"
+            servers = await self._redis.info("server", **of_masters)
+            replications = await self._redis.info("replication", **of_masters)
+        if "run_id" in servers:  # there is one only
+            return _identity(servers, replications)
+        return " ".join(sorted(_identity(servers[node], replications[node]) for node in servers))
+
+
+def _identity(server: dict[str, Any], replication: dict[str, Any]) -> str:
+    return f"{server['run_id']} {replication.get('master_replid', '')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,8 +13,8 @@ from gateway.store.errors import StoreUnavailable, store_errors
 class RedisPing:
     """A connection of its own: requests may hold all of the others. A context manager."""
 
-    def __init__(self, url: str) -> None:
-        self._store = connect(url, max_connections=1)
+    def __init__(self, url: str, *, ca_file: Path | None = None) -> None:
+        self._store = connect(url, max_connections=1, ca_file=ca_file)
 
     async def why_not(self) -> str | None:
         """Why it does not, in words; None when it does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,14 +102,16 @@ def running_product(
     *,
     worker_env: Mapping[str, str] = FAST_SIMULATOR,
     gateway_env: Mapping[str, str] | None = None,
+    redis_url: str | None = None,
 ) -> Iterator[Product]:
-    """Start everything on free ports; stop it at the end."""
+    """Start everything on free ports; stop it at the end. *redis_url*: of one that runs already."""
     ports = TritonPorts(grpc=free_port(), http=free_port(), metrics=free_port())
     redis_port, port, ops_port, admin_port = (free_port() for _ in range(4))
-    redis_url = f"redis://127.0.0.1:{redis_port}/0"
+    own_redis = redis_url is None
+    redis_url = redis_url or f"redis://127.0.0.1:{redis_port}/0"
     triton_address = f"127.0.0.1:{ports.grpc}"
     with (
-        start_redis(redis_port, directory / "redis"),
+        start_redis(redis_port, directory / "redis") if own_redis else nullcontext(),
         start_triton(ports, directory / "triton", env=worker_env) as triton,
         start_gateway(
             port,

@@ -197,6 +197,5 @@ def _store_calls(product: Product) -> float:
         sample.value
         for family in text_string_to_metric_families(exposition)
         for sample in family.samples
-        if sample.name == "gw_store_op_seconds_count"
-        and sample.labels["op"] == "reserve"
+        if sample.name == "gw_store_op_seconds_count" and sample.labels["op"] == "reserve"
     )

@@ -76,10 +76,10 @@ async def test_a_redis_without_memory_is_unavailable(tmp_path: Path) -> None:
         async with connect(f"redis://127.0.0.1:{port}", timeout_s=5) as client:
             await client.hset(f"gw:{{{PROJECT}}}:cfg", "ver", "1")
             await client.config_set("maxmemory", "1")
-            with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+            with pytest.raises(StoreUnavailable, match="OutOfMemory|OOM"):
                 await reserve(RedisLedger(client, lease_ms=120_000))
 
 
 def test_an_address_that_is_none_of_redis_is_refused() -> None:
-    with pytest.raises(ValueError, match="scheme"):
+    with pytest.raises(ValueError, match="should look like"):
         _ = connect("http://127.0.0.1")

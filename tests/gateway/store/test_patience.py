@@ -37,27 +37,31 @@ async def test_an_outer_cancellation_is_none_of_ours() -> None:
 
 async def test_time_in_which_we_did_not_run_is_not_redis_fault() -> None:
     """An answer arrives while the loop stands still for longer than we would wait."""
-    reader, writer = await _pipe()
+    here, there, reader = await _pipe()
 
     def answer_and_stand_still() -> None:
-        writer.write(b"x")
+        here.write(b"x")
         time.sleep(0.3)
 
     asyncio.get_running_loop().call_soon(answer_and_stand_still)
     async with Patience(0.05):
         assert await reader.read(1) == b"x"
-    writer.close()
+    for writer in (here, there):
+        writer.close()
+        await writer.wait_closed()
 
 
-async def _pipe() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    accepted: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
+async def _pipe() -> tuple[asyncio.StreamWriter, asyncio.StreamWriter, asyncio.StreamReader]:
+    """Both ends of a connection, and what arrives at the second."""
+    accepted: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+    accepted = asyncio.get_running_loop().create_future()
     server = await asyncio.start_server(
-        lambda reader, writer: accepted.set_result(reader), "127.0.0.1", 0
+        lambda reader, writer: accepted.set_result((reader, writer)), "127.0.0.1", 0
     )
-    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    reader = await accepted
+    _, here = await asyncio.open_connection(*server.sockets[0].getsockname())
+    reader, there = await accepted
     server.close()
-    return reader, writer
+    return here, there, reader
 
 
 class Ping:
