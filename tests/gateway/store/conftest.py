@@ -17,7 +17,7 @@ from gateway.store.administration import Administration
 from gateway.store.connection import connect
 from gateway.store.ledger import RedisLedger
 from gateway.store.records import ProjectConfig
-from gateway.store.scripts import read_script
+from tests.walk.clock import with_settable_clock
 
 PROJECT = "prj_test"
 KID = "kid0000000000000"
@@ -46,12 +46,6 @@ class Clock:
 
     async def advance(self, seconds: float) -> None:
         await self.set(self.now + timedelta(seconds=seconds))
-
-
-def with_settable_clock(name: str) -> str:
-    source = read_script(name)
-    assert source.count("redis.call('TIME')") <= 1, f"{name}.lua asks for the time more than once"
-    return source.replace("redis.call('TIME')", "redis.call('MGET', 'test:seconds', 'test:us')")
 
 
 @pytest.fixture
