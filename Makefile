@@ -18,7 +18,7 @@ CLIENTS := .venv-clients/installed .venv-clients-openai2/installed $(if $(shell 
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run PORT=9000     another port; also OPS_PORT, ADMIN_PORT, REDIS_PORT, TRITON_PORT"
 	@echo "  make test TEST=tests/gateway/quota"

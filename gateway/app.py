@@ -302,6 +302,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         metrics,
         model=settings.model,
         bootstrap_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
+        replicas=settings.redis_replicas,
         prices=None if settings.prices_file is None else load_prices(settings.prices_file),
         trusted_proxy_hops=settings.trusted_proxy_hops,
     )

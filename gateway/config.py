@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     redis_without_password: Literal["refuse", "allow"] = "refuse"
     # What a version with known holes means.
     redis_version_check: VersionCheck = "warn"
+    # Which must have a change of the admin API before it counts as made.
+    redis_replicas: Annotated[int, Field(ge=0, le=10)] = 0
     workers: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
     # `1:<hex>,2:<hex>`: what API keys are hashed with, 32 random bytes or more each.
     key_peppers: SecretStr

@@ -355,6 +355,13 @@ ERROR_TABLE = (
         errors.no_worker(),
     ),
     ErrorKind(
+        Occasion.ADMINISTRATION,
+        ("not_replicated",),
+        "of the admin API: made, but fewer than `GATEWAY_REDIS_REPLICAS` replicas have it",
+        "after Retry-After",
+        errors.not_replicated(),
+    ),
+    ErrorKind(
         Occasion.ANY,
         ("store_unavailable",),
         "Redis cannot be asked, so the quota is not known",

@@ -189,6 +189,17 @@ def administration_unavailable(retry_after_s: int = 2) -> ApiError:
     )
 
 
+def not_replicated(retry_after_s: int = 2) -> ApiError:
+    return ApiError(
+        503,
+        "server_error",
+        "not_replicated",
+        "The change was made, but not all replicas of Redis have it: a failover now could undo it."
+        " Make it again to be sure.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
 def nothing_here() -> ApiError:
     return ApiError(
         404,

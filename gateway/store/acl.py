@@ -8,7 +8,7 @@ from __future__ import annotations
 # What Python sends, and what the scripts call; tests hold both against the source.
 COMMANDS = (
     *("evalsha", "script|load"),
-    *("del", "exists", "expire", "get", "set", "setnx", "time"),
+    *("del", "exists", "expire", "get", "set", "setnx", "time", "wait"),
     *("hdel", "hget", "hgetall", "hincrby", "hlen", "hmget", "hset", "hsetnx"),
     *("sadd", "smembers", "srem"),
     *("xadd", "xrange", "xrevrange"),

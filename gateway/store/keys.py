@@ -15,6 +15,7 @@ PEPPERS = "gw:peppers"
 ORGANISATIONS = "gw:organisations"
 AUDIT = "gw:audit"
 REPLICAS = "gw:replicas"
+DURABLE = "gw:durable"
 
 
 def api_key(kid: str) -> str:

@@ -498,7 +498,7 @@ def test_an_organisation_is_not_seen_from_another(product: Product, admin: Admin
 
 def _paths() -> list[tuple[str, str]]:
     """All that are served; with ids that could be."""
-    app = admin_api.admin_api(*[_Anything()] * 11)  # type: ignore[arg-type]
+    app = admin_api.admin_api(*[_Anything()] * 12)  # type: ignore[arg-type]
     routes = app._app.routes  # type: ignore[attr-defined]
     ids = {
         "{project_id}": "prj_nobodys_project",

@@ -34,6 +34,7 @@ from gateway.asgi.in_flight import RequestsInFlight
 from gateway.iam.ids import PrincipalKind
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
+from gateway.store.durability import Durability
 from gateway.store.errors import StoreUnavailable
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request import CLIENT_CLOSED_REQUEST
@@ -58,6 +59,7 @@ def admin_api(
     audit: AuditEndpoints,
     operations: OperationEndpoints,
     declarations: DeclarationEndpoints,
+    durability: Durability,
     metrics: Metrics,
 ) -> ASGIApp:
     """The application, with the console at /console."""
@@ -117,11 +119,21 @@ def admin_api(
         *_of_principals(principals, "user"),
     )
 
+    async def replicated() -> None:
+        try:
+            await durability.wait()
+        except StoreUnavailable as exc:
+            _log.warning("a change is not on replicas: %s", exc)
+            raise errors.not_replicated() from exc
+
     def route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
         async def serve(request: Request) -> Response:
             telemetry_of(request.scope).route = "admin"
             method = "GET" if request.method == "HEAD" else request.method
-            return await endpoints[method](await calls.call_of(request))
+            answer = await endpoints[method](await calls.call_of(request))
+            if method != "GET":
+                await replicated()
+            return answer
 
         return Route(path, serve, methods=list(endpoints))
 

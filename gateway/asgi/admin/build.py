@@ -27,6 +27,7 @@ from gateway.store.books import Books
 from gateway.store.connection import Store
 from gateway.store.declarations import Declarations
 from gateway.store.directory import Directory
+from gateway.store.durability import Durability
 from gateway.store.policies import Policies
 from gateway.store.principals import Principals
 from gateway.store.standing import Standings
@@ -45,10 +46,14 @@ def build_admin_api(
     *,
     model: str,
     bootstrap_key: str | None,
+    replicas: int = 0,
     prices: Prices | None = None,
     trusted_proxy_hops: int = 0,
 ) -> ASGIApp:
-    """*bootstrap_key*: a token that may do everything; without one, admin keys alone may."""
+    """*bootstrap_key*: a token that may do everything; without one, admin keys alone may.
+
+    *replicas*: how many must have a change before it is answered.
+    """
     # Nothing is cached: what was taken away is gone with the next request.
     directory = Directory(store, peppers, cache_s=0, stale_s=0)
     credentials = Credentials(directory, "admin", trusted_proxy_hops=trusted_proxy_hops)
@@ -66,6 +71,7 @@ def build_admin_api(
         AuditEndpoints(audit),
         OperationEndpoints(administration, standings, Books(store)),
         DeclarationEndpoints(Declarations(store, peppers)),
+        Durability(store, replicas=replicas),
         metrics,
     )
 
