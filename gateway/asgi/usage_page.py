@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.datastructures import QueryParams
@@ -21,6 +21,14 @@ from gateway.store.usage_buckets import (
 )
 
 Json = dict[str, object]
+# From projects to who bears which of their keys, by kid.
+Owners = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
+# What OpenAI's results have and a model of text has not.
+_NONE_OF_IT = (
+    *("input_audio_tokens", "output_audio_tokens", "input_image_tokens", "output_image_tokens"),
+    *("input_cached_audio_tokens", "input_cached_image_tokens"),
+    *("input_cache_write_tokens", "input_cache_write_30m_tokens", "input_cache_write_12h_tokens"),
+)
 
 # By width: how many buckets a page has if nobody says, and at most. As OpenAI.
 PAGES: Mapping[Width, tuple[int, int]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
@@ -43,12 +51,21 @@ async def usage_page(
     project_ids: Sequence[str],
     *,
     kids: Sequence[str] | None = None,
+    owners_of: Owners | None = None,
 ) -> Json:
-    """The buckets that the query names; only of *kids*, if they are given. Raises ApiError: 400."""
+    """The buckets that the query names; only of *kids*, if they are given.
+
+    *owners_of*: who bears the keys of these projects; asked when principals are asked for.
+    Raises ApiError: 400.
+    """
     width = query.choice(asked, "bucket_width", tuple(WIDTHS_S), default="1d")
     period = period_of(asked, width, PAGES[width])
     # OpenAI's clients may ask to group by what there is one of, or none.
-    group_by = query.choices(asked, "group_by", (*GROUPINGS, "user_id", "batch", "service_tier"))
+    group_by = query.choices(asked, "group_by", (*GROUPINGS, "batch", "service_tier", "api_source"))
+    user_ids = query.words(asked, "user_ids")
+    owners: Mapping[str, str] = {}
+    if owners_of is not None and (user_ids or "user_id" in group_by):
+        owners = await owners_of(project_ids)
     found = await buckets.read(
         project_ids,
         start=period.start,
@@ -57,6 +74,8 @@ async def usage_page(
         group_by=[each for each in GROUPINGS if each in group_by],
         kids=query.words(asked, "api_key_ids") if kids is None else kids,
         models=query.words(asked, "models"),
+        owners=owners,
+        user_ids=user_ids,
     )
     now = time.time()
     data: list[Json] = [
@@ -74,22 +93,27 @@ async def usage_page(
 
 def usage_result(group: Group, requests: int, usage: Usage) -> Json:
     """OpenAI's fields, and of ours the reasoning."""
+    uncached = usage.input_tokens - usage.cached_tokens
     return {
         "object": "organization.usage.completions.result",
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "input_cached_tokens": usage.cached_tokens,
-        "input_uncached_tokens": usage.input_tokens - usage.cached_tokens,
-        "input_audio_tokens": 0,
-        "output_audio_tokens": 0,
+        "input_uncached_tokens": uncached,
+        # All of it is text.
+        "input_text_tokens": uncached,
+        "input_cached_text_tokens": usage.cached_tokens,
+        "output_text_tokens": usage.output_tokens,
+        **dict.fromkeys(_NONE_OF_IT, 0),
         "output_reasoning_tokens": usage.reasoning_tokens,
         "num_model_requests": requests,
         "project_id": group.project_id,
-        "user_id": None,
+        "user_id": group.user_id,
         "api_key_id": group.api_key_id,
         "model": group.model,
         "batch": None,
         "service_tier": None,
+        "api_source": None,
     }
 
 

@@ -225,12 +225,11 @@ async def revoke_admin_key(arguments: argparse.Namespace, api: AdminClient) -> R
 
 
 def key_row(key: Mapping[str, Any]) -> Row:
-    owner = key["owner"]
     return {
         "kid": key["id"],
         "name": key["name"],
         "project": key["project_id"],
-        "principal": owner[owner["type"]]["id"],
+        "principal": key["principal_id"],
         "state": key["status"],
         "pepper": key["pepper_version"],
         "created": timestamp(key["created_at"]),

@@ -92,9 +92,29 @@ class UsageResult(AnswerModel):
     """Input tokens that a cache held."""
     input_uncached_tokens: Count
     """Input tokens that no cache held."""
-    input_audio_tokens: Count
+    input_text_tokens: Count
+    """The uncached ones once more: all of it is text."""
+    input_cached_text_tokens: Count
+    """The cached ones once more."""
+    output_text_tokens: Count
+    """The output once more."""
+    input_audio_tokens: Literal[0]
     """Always 0."""
-    output_audio_tokens: Count
+    output_audio_tokens: Literal[0]
+    """Always 0."""
+    input_image_tokens: Literal[0]
+    """Always 0."""
+    output_image_tokens: Literal[0]
+    """Always 0."""
+    input_cached_audio_tokens: Literal[0]
+    """Always 0."""
+    input_cached_image_tokens: Literal[0]
+    """Always 0."""
+    input_cache_write_tokens: Literal[0]
+    """Always 0."""
+    input_cache_write_30m_tokens: Literal[0]
+    """Always 0."""
+    input_cache_write_12h_tokens: Literal[0]
     """Always 0."""
     output_reasoning_tokens: Count
     """Output tokens that were reasoning."""
@@ -102,8 +122,8 @@ class UsageResult(AnswerModel):
     """Responses that were charged."""
     project_id: str | None
     """Null unless grouped by it."""
-    user_id: None
-    """Always null."""
+    user_id: str | None
+    """The principal that bears the key; null unless grouped by it."""
     api_key_id: str | None
     """Null unless grouped by it."""
     model: str | None
@@ -111,6 +131,8 @@ class UsageResult(AnswerModel):
     batch: None
     """Always null."""
     service_tier: None
+    """Always null."""
+    api_source: None
     """Always null."""
 
 
@@ -212,8 +234,18 @@ def _usage_examples() -> Mapping[str, Example]:
                                 "output_tokens": 20_924,
                                 "input_cached_tokens": 41_984,
                                 "input_uncached_tokens": 18_116,
+                                "input_text_tokens": 18_116,
+                                "input_cached_text_tokens": 41_984,
+                                "output_text_tokens": 20_924,
                                 "input_audio_tokens": 0,
                                 "output_audio_tokens": 0,
+                                "input_image_tokens": 0,
+                                "output_image_tokens": 0,
+                                "input_cached_audio_tokens": 0,
+                                "input_cached_image_tokens": 0,
+                                "input_cache_write_tokens": 0,
+                                "input_cache_write_30m_tokens": 0,
+                                "input_cache_write_12h_tokens": 0,
                                 "output_reasoning_tokens": 9_310,
                                 "num_model_requests": 112,
                                 "project_id": None,
@@ -222,6 +254,7 @@ def _usage_examples() -> Mapping[str, Example]:
                                 "model": None,
                                 "batch": None,
                                 "service_tier": None,
+                                "api_source": None,
                             }
                         ],
                     }

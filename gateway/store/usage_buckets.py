@@ -7,9 +7,10 @@ each response's admission; they reach back as far as the ledger does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from gateway.quota.usage import Usage
@@ -17,7 +18,7 @@ from gateway.store.usage import EPOCH, UsageReader
 
 Width = Literal["1m", "1h", "1d"]
 WIDTHS_S: dict[Width, int] = {"1m": 60, "1h": 3600, "1d": 86_400}
-Grouping = Literal["project_id", "api_key_id", "model"]
+Grouping = Literal["project_id", "user_id", "api_key_id", "model"]
 GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 PAGE = 1000
 # A response is settled after it was admitted: at most so much later, but for gateways that
@@ -32,6 +33,7 @@ class Group:
     project_id: str | None
     api_key_id: str | None
     model: str | None
+    user_id: str | None = None  # the principal that bears the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,13 @@ class UsageBuckets:
         group_by: Sequence[Grouping] = (),
         kids: Sequence[str] = (),
         models: Sequence[str] = (),
+        owners: Mapping[str, str] = MappingProxyType({}),
+        user_ids: Sequence[str] = (),
     ) -> list[Bucket]:
         """Buckets from *start* to before *end* (Unix time, s), empty ones as well.
 
-        *kids* and *models*: only these, if any are named.
+        *kids*, *models*, *user_ids*: only these, if any are named. *owners*: who bears a key,
+        by kid, for what is told of principals.
         """
         width_s = WIDTHS_S[width]
         first = start // width_s * width_s
@@ -84,11 +89,17 @@ class UsageBuckets:
                 else await self._responses(project_id, first, end)
             )
             for row in rows:
-                if (kids and row.kid not in kids) or (models and row.model not in models):
+                # With a token of an identity provider a principal's id stands where a kid would.
+                owner = owners.get(row.kid, row.kid)
+                if (
+                    (kids and row.kid not in kids)
+                    or (models and row.model not in models)
+                    or (user_ids and owner not in user_ids)
+                ):
                     continue
                 bucket = sums.get(row.at // width_s * width_s)
                 if bucket is not None:
-                    counts = bucket.setdefault(_group(row, group_by), Counter())
+                    counts = bucket.setdefault(_group(row, owner, group_by), Counter())
                     counts.update(_counts(row))
         return [
             Bucket(at, at + width_s, {group: _sum(counts) for group, counts in found.items()})
@@ -136,11 +147,12 @@ def _day(unix_s: int) -> date:
     return EPOCH + timedelta(seconds=unix_s)
 
 
-def _group(row: _Row, group_by: Sequence[Grouping]) -> Group:
+def _group(row: _Row, owner: str, group_by: Sequence[Grouping]) -> Group:
     return Group(
         row.project_id if "project_id" in group_by else None,
         row.kid if "api_key_id" in group_by else None,
         row.model if "model" in group_by else None,
+        owner if "user_id" in group_by else None,
     )
 
 

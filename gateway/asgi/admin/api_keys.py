@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Never, assert_never
 
 from starlette.responses import Response
@@ -55,7 +56,7 @@ class ApiKeyEndpoints:
             for each in await self._administration.list_keys(project.project_id)
             if each.kind == "tenant"
         ]
-        return paged(call.request, records, lambda each: each.kid, _told)
+        return await self._paged(call, records)
 
     async def create(self, call: AdminCall) -> Response:
         project = await call.project("iam:write")
@@ -93,11 +94,11 @@ class ApiKeyEndpoints:
             limits=limits,
             minted=key,
         )
-        return _issued(created)
+        return await self._issued(created)
 
     async def retrieve(self, call: AdminCall) -> Response:
         project = await call.project("iam:read")
-        return json_answer(_told(await self._key(call, project)))
+        return json_answer(await self._told(await self._key(call, project)))
 
     async def rotate(self, call: AdminCall) -> Response:
         """A new token; the old one works for `overlap_seconds` more."""
@@ -121,13 +122,15 @@ class ApiKeyEndpoints:
             before={name: before[name] for name in wanted.changes},
             after={name: after[name] for name in wanted.changes},
         )
-        return _changed(await self._administration.set_key_limits(key.kid, wanted.changes))
+        return await self._changed(
+            await self._administration.set_key_limits(key.kid, wanted.changes)
+        )
 
     async def revoke(self, call: AdminCall) -> Response:
         """It is refused from its next request on; its record stays."""
         project = await call.project("iam:write")
         key = await self._key(call, project)
-        return _changed(await self._revoked(call, key))
+        return await self._changed(await self._revoked(call, key))
 
     async def delete(self, call: AdminCall) -> Response:
         """The same, in OpenAI's words."""
@@ -143,7 +146,7 @@ class ApiKeyEndpoints:
             for each in await self._administration.list_keys()
             if each.kind == "admin" and each.organisation_id == call.organisation_id
         ]
-        return paged(call.request, records, lambda each: each.kid, _told)
+        return await self._paged(call, records)
 
     async def create_admin_key(self, call: AdminCall) -> Response:
         call.require("iam:write")
@@ -172,7 +175,7 @@ class ApiKeyEndpoints:
             source_cidrs=ranges,
             minted=key,
         )
-        return _issued(created)
+        return await self._issued(created)
 
     async def rotate_admin_key(self, call: AdminCall) -> Response:
         call.require("iam:write")
@@ -192,7 +195,7 @@ class ApiKeyEndpoints:
             call.require("iam:read")
             raise errors.no_such("API key", kid)
         call.require("iam:read", key.default_project_id)
-        return json_answer(_told(key))
+        return json_answer(await self._told(key))
 
     async def _key(self, call: AdminCall, project: ProjectConfig) -> KeyRecord:
         kid = call.request.path_params["kid"]
@@ -225,7 +228,7 @@ class ApiKeyEndpoints:
             project_id=key.default_project_id,
             after={"overlap_seconds": wanted.overlap_seconds},
         )
-        return _issued(
+        return await self._issued(
             await self._administration.rotate_key(
                 key.kid, overlap_s=wanted.overlap_seconds, peppers=self._peppers
             )
@@ -242,6 +245,43 @@ class ApiKeyEndpoints:
         )
         return await self._administration.revoke_key(key.kid)
 
+    async def _paged(self, call: AdminCall, records: Sequence[KeyRecord]) -> Response:
+        owners = {
+            each: await self._principals.find_principal(each)
+            for each in {key.principal_id for key in records}
+        }
+        now = int(time.time())
+        return paged(
+            call.request,
+            records,
+            lambda key: key.kid,
+            lambda key: key_object(key, owners[key.principal_id], now=now),
+        )
+
+    async def _told(self, key: KeyRecord) -> Json:
+        owner = await self._principals.find_principal(key.principal_id)
+        return key_object(key, owner, now=int(time.time()))
+
+    async def _issued(
+        self,
+        answer: IssuedKey
+        | UnknownProject
+        | UnknownPrincipal
+        | UnknownKey
+        | RevokedKey
+        | WrongPepper,
+    ) -> Response:
+        if not isinstance(answer, IssuedKey):
+            refuse_key(answer)
+        told = {**await self._told(answer.record), "value": answer.token}
+        # Neither a browser nor a proxy may keep it.
+        return json_answer(told, headers={"cache-control": "no-store"})
+
+    async def _changed(self, answer: KeyRecord | UnknownKey) -> Response:
+        if not isinstance(answer, KeyRecord):
+            refuse_key(answer)
+        return json_answer(await self._told(answer))
+
 
 def read_ranges(texts: list[str] | None) -> Ranges | None:
     """Raises ApiError: 400, naming the range."""
@@ -251,10 +291,6 @@ def read_ranges(texts: list[str] | None) -> Ranges | None:
         return Ranges.read(texts)
     except ValueError as exc:
         raise errors.invalid_value("source_cidrs", f"{exc}.") from exc
-
-
-def issued_object(issued: IssuedKey) -> Json:
-    return {**_told(issued.record), "value": issued.token}
 
 
 def refuse_key(
@@ -284,25 +320,6 @@ def _future(expires_at: int | None) -> int | None:
     if expires_at is not None and expires_at <= time.time():
         raise errors.invalid_value("expires_at", "it must be in the future, in Unix seconds.")
     return expires_at
-
-
-def _told(key: KeyRecord) -> Json:
-    return key_object(key, now=int(time.time()))
-
-
-def _issued(
-    answer: IssuedKey | UnknownProject | UnknownPrincipal | UnknownKey | RevokedKey | WrongPepper,
-) -> Response:
-    if not isinstance(answer, IssuedKey):
-        refuse_key(answer)
-    # Neither a browser nor a proxy may keep it.
-    return json_answer(issued_object(answer), headers={"cache-control": "no-store"})
-
-
-def _changed(answer: KeyRecord | UnknownKey) -> Response:
-    if not isinstance(answer, KeyRecord):
-        refuse_key(answer)
-    return json_answer(_told(answer))
 
 
 def _deleted(kind: str, kid: str) -> Response:

@@ -21,7 +21,15 @@ class AuditEndpoints:
         call.require("audit:read")
         asked = call.request.query_params
         limit = query.integer(asked, "limit", default=DEFAULT_LIMIT, highest=MAX_LIMIT)
-        since = query.integer(asked, "effective_at[gte]", default=0, lowest=0)
+        most = query.MAX_UNIX_S
+        not_before = max(
+            query.integer(asked, "effective_at[gte]", default=0, lowest=0, highest=most),
+            query.integer(asked, "effective_at[gt]", default=-1, lowest=0, highest=most) + 1,
+        )
+        not_after = min(
+            query.integer(asked, "effective_at[lte]", default=most, lowest=0, highest=most),
+            query.integer(asked, "effective_at[lt]", default=most + 1, lowest=0, highest=most) - 1,
+        )
         types, projects = query.words(asked, "event_types"), query.words(asked, "project_ids")
         actors, targets = query.words(asked, "actor_ids"), query.words(asked, "resource_ids")
 
@@ -29,7 +37,7 @@ class AuditEndpoints:
             change = entry.change
             return (
                 change.organisation_id == call.organisation_id
-                and entry.effective_at >= since
+                and not_before <= entry.effective_at <= not_after
                 and (not types or change.type in types)
                 and (not projects or change.project_id in projects)
                 and (not targets or change.target in targets)

@@ -12,6 +12,7 @@ from gateway.store.records import (
     KeyState,
     OrganisationRecord,
     PrincipalRecord,
+    PrincipalState,
     ProjectConfig,
     ProjectState,
 )
@@ -56,30 +57,56 @@ def rate_limit_object(project: ProjectConfig, model: str) -> Json:
     }
 
 
-def key_object(key: KeyRecord, *, now: int) -> Json:
-    """*now*: Unix time, s: expired keys are told as such."""
+def key_object(key: KeyRecord, owner: PrincipalRecord | None, *, now: int) -> Json:
+    """*owner*: who bears it; *now*: Unix time, s: expired keys are told as such."""
     expired = key.expires_at is not None and key.expires_at <= now
     status = "revoked" if key.state is KeyState.REVOKED else "expired" if expired else "active"
     rotating = key.previous is not None and key.previous.until > now
-    owner = "user" if key.principal_id.startswith("usr_") else "service_account"
+    has_access = owner is not None and owner.state is PrincipalState.ACTIVE
+    is_tenants = key.kind == "tenant"
     return {
-        "object": "organization.project.api_key"
-        if key.kind == "tenant"
-        else "organization.admin_api_key",
+        "object": "organization.project.api_key" if is_tenants else "organization.admin_api_key",
         "id": key.kid,
         "name": key.name,
         "redacted_value": f"{_PREFIX[key.kind]}_{key.kid}_...",
         "created_at": key.created_at,
         "last_used_at": key.last_used_at,
-        "owner": {"type": owner, owner: {"id": key.principal_id}},
+        "owner": (_owner_object if is_tenants else _admin_owner_object)(key.principal_id, owner),
+        "owner_project_access": "active" if has_access else "inactive",
         "status": status,
         "expires_at": key.expires_at,
         "project_id": key.default_project_id,
+        "principal_id": key.principal_id,
         "source_cidrs": None if key.source_cidrs is None else list(key.source_cidrs.texts),
         "limits": limits_object(key.limits),
         "previous_secret_until": key.previous.until if rotating and key.previous else None,
         "pepper_version": key.hashed_secret.pepper_version,
         "managed": key.managed,
+    }
+
+
+def _owner_object(principal_id: str, owner: PrincipalRecord | None) -> Json:
+    kind = "user" if principal_id.startswith("usr_") else "service_account"
+    told: Json = {
+        "id": principal_id,
+        "name": "" if owner is None else owner.name,
+        "created_at": 0 if owner is None else owner.created_at,
+        "role": "member",
+    }
+    if kind == "user":
+        # What an identity provider calls it is the nearest that there is.
+        told["email"] = (owner.subject if owner is not None else None) or ""
+    return {"type": kind, kind: told}
+
+
+def _admin_owner_object(principal_id: str, owner: PrincipalRecord | None) -> Json:
+    return {
+        "type": "user" if principal_id.startswith("usr_") else "service_account",
+        "object": "organization.user",
+        "id": principal_id,
+        "name": "" if owner is None else owner.name,
+        "created_at": 0 if owner is None else owner.created_at,
+        "role": "owner",
     }
 
 

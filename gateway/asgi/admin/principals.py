@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import assert_never
 
 from starlette.responses import Response
 
-from gateway.asgi.admin.api_keys import issued_object, refuse_key
+from gateway.asgi.admin.api_keys import refuse_key
 from gateway.asgi.admin.bodies import ChangePrincipal, CreatePrincipal, CreateServiceAccount
 from gateway.asgi.admin.call import AdminCall, refuse_managed
 from gateway.asgi.admin.listing import paged
-from gateway.asgi.admin.objects import principal_object, service_account_object
+from gateway.asgi.admin.objects import key_object, principal_object, service_account_object
 from gateway.asgi.answers import json_answer
 from gateway.iam import api_key, ids
 from gateway.iam.ids import PrincipalKind
@@ -93,7 +94,8 @@ class PrincipalEndpoints:
         told = {
             **service_account_object(principal),
             "api_key": {
-                **issued_object(issued),
+                **key_object(issued.record, principal, now=int(time.time())),
+                "value": issued.token,
                 "object": "organization.project.service_account.api_key",
             },
         }

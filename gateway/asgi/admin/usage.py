@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from starlette.responses import Response
@@ -44,7 +44,7 @@ class UsageEndpoints:
     async def completions(self, call: AdminCall) -> Response:
         asked = call.request.query_params
         projects = await self._projects(call, "usage:read")
-        return json_answer(await usage_page(self._buckets, asked, projects))
+        return json_answer(await usage_page(self._buckets, asked, projects, owners_of=self._owners))
 
     async def costs(self, call: AdminCall) -> Response:
         """By day; what a token costs is what GATEWAY_PRICES_FILE says now."""
@@ -52,7 +52,9 @@ class UsageEndpoints:
             raise errors.no_prices()
         asked = call.request.query_params
         projects = await self._projects(call, "billing:read")
-        group_by = query.choices(asked, "group_by", ("project_id", "line_item", "api_key_id"))
+        group_by = query.choices(
+            asked, "group_by", ("project_id", "line_item", "api_key_id", "user_id", "api_source")
+        )
         period = period_of(asked, "1d", COSTS_DAYS)
         by: list[Grouping] = ["model"]
         by += [each for each in GROUPINGS if each in group_by and each != "model"]
@@ -63,6 +65,7 @@ class UsageEndpoints:
             width="1d",
             group_by=by,
             kids=query.words(asked, "api_key_ids"),
+            owners=await self._owners(projects) if "user_id" in group_by else {},
         )
         data: list[Json] = [
             {
@@ -92,6 +95,13 @@ class UsageEndpoints:
             has_more=after is not None and len(entries) == limit,
         )
 
+    async def _owners(self, project_ids: Sequence[str]) -> dict[str, str]:
+        return {
+            key.kid: key.principal_id
+            for project_id in project_ids
+            for key in await self._administration.list_keys(project_id)
+        }
+
     async def _projects(self, call: AdminCall, permission: Permission) -> list[str]:
         """Those that are named, which all must be the caller's; or all that are."""
         named = query.words(call.request.query_params, "project_ids")
@@ -106,13 +116,13 @@ class UsageEndpoints:
 
 def costs_of(bucket: Bucket, prices: Prices, *, by_item: bool) -> list[Json]:
     """A result for each group, and line item if *by_item*. What has no price costs nothing."""
-    sums: dict[tuple[str | None, str | None, str | None], Decimal] = {}
+    sums: dict[tuple[str | None, str | None, str | None, str | None], Decimal] = {}
     for group, (_, usage) in bucket.sums.items():
         model = prices.models.get(group.model or "")
         costs: Mapping[LineItem, Decimal] = {} if model is None else model.cost_of(usage)
         for item, cost in costs.items():
             line = f"{group.model}, {item}" if by_item else None
-            key = (group.project_id, group.api_key_id, line)
+            key = (group.project_id, group.api_key_id, group.user_id, line)
             sums[key] = sums.get(key, Decimal(0)) + cost
     return [
         {
@@ -126,8 +136,12 @@ def costs_of(bucket: Bucket, prices: Prices, *, by_item: bool) -> list[Json]:
             "line_item": line,
             "project_id": project_id,
             "api_key_id": kid,
+            "user_id": user_id,
+            "quantity": None,
+            "quantity_unit": None,
+            "api_source": None,
         }
-        for (project_id, kid, line), cost in sums.items()
+        for (project_id, kid, user_id, line), cost in sums.items()
     ]
 
 
