@@ -41,7 +41,7 @@ test-hostile: .venv/installed ## Play 100,000 hostile conversations (some minute
 	HOSTILE_EXAMPLES=$${HOSTILE_EXAMPLES:-100000} .venv/bin/python -m pytest --timeout 3600 --durations 1 tests/gateway/responses/test_hostile.py
 
 .PHONY: chaos
-chaos: setup ## Kill, freeze and cut everything for ten minutes; then hold the bills against the truth
+chaos: setup ## Kill, freeze and cut everything for a quarter of an hour; then hold the bills against the truth
 	.venv/bin/python -m tests.chaos $(CHAOS)
 
 .PHONY: chaos-mutants

@@ -12,7 +12,7 @@ from gateway.asgi.authentication import Credentials, bearer_token
 from gateway.iam.conditions import RequestFacts
 from gateway.iam.decision import Denied, Grant, Target, decide
 from gateway.iam.permissions import Permission
-from gateway.responses import errors
+from gateway.responses import administration_errors
 
 BOOTSTRAP = "bootstrap"
 
@@ -36,7 +36,7 @@ class Administrator:
     def require(self, permission: Permission, target: Target | None) -> None:
         """Raises ApiError, 403, unless they may; None is a project that does not exist."""
         if target is None or not self.may(permission, target):
-            raise errors.permission_denied()
+            raise administration_errors.permission_denied()
 
 
 class Administrators:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -15,6 +12,7 @@ from gateway.asgi.account_endpoint import AccountEndpoint
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, caller_known_of, telemetry_of
 from gateway.asgi.documentation_endpoint import DocumentationEndpoint
+from gateway.asgi.error_handlers import error_handlers
 from gateway.asgi.generation_endpoint import GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
@@ -28,11 +26,7 @@ from gateway.openapi.models_operations import LIST_MODELS, RETRIEVE_MODEL
 from gateway.openapi.responses_operation import CREATE_RESPONSE
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
-from gateway.store.errors import StoreUnavailable
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.request import CLIENT_CLOSED_REQUEST
-
-_log = logging.getLogger(__name__)
 
 
 def tenant_api(
@@ -63,26 +57,6 @@ def tenant_api(
                 telemetry.error_code = error.code or error.type
         return error_answer(error)
 
-    async def routing_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "")
-            return await told(request, errors.method_not_allowed(allowed))
-        return await told(request, errors.not_found())
-
-    async def bug(request: Request, error: Exception) -> Response:
-        telemetry_of(request.scope).error_code = "internal_error"
-        return error_answer(errors.internal_error())
-
-    async def left(request: Request, error: Exception) -> Response:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
-
-    async def store_unavailable(request: Request, error: Exception) -> Response:
-        telemetry = telemetry_of(request.scope)
-        _log.warning("request %s refused, no store: %s", telemetry.request_id, error)
-        telemetry.error_code = "store_unavailable"
-        return error_answer(errors.store_unavailable())
-
     served = (
         (CREATE_RESPONSE, responses),
         (COUNT_INPUT_TOKENS, input_tokens.count),
@@ -104,14 +78,9 @@ def tenant_api(
     ]
     app = Starlette(
         routes=routes,
-        exception_handlers={
-            ApiError: told,
-            HTTPException: routing_error,
-            StoreUnavailable: store_unavailable,
-            ClientDisconnect: left,
-            # Starlette answers with this and raises the bug again, for the boundary to log.
-            Exception: bug,
-        },
+        exception_handlers=error_handlers(
+            told, not_found=errors.not_found, store_unavailable=errors.store_unavailable
+        ),
     )
     # A slash too many is a 404 with our body, not a redirect that loses the POST.
     app.router.redirect_slashes = False

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 
 from gateway.asgi import query
 from gateway.quota.usage import Usage
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.usage_buckets import (
     GROUPINGS,
     WIDTHS_S,
@@ -125,7 +125,7 @@ def period_of(asked: QueryParams, width: Width, page: tuple[int, int]) -> Period
     now = int(time.time())
     end = query.moment(asked, "end_time", default=now + 1)
     if end <= start:
-        raise errors.invalid_value("end_time", "it must be later than start_time.")
+        raise administration_errors.invalid_value("end_time", "it must be later than start_time.")
     limit = query.integer(asked, "limit", default=usual, highest=most)
     token = asked.get("page")
     if token is not None:
@@ -148,7 +148,7 @@ def _page_token(start: int) -> str:
 
 
 def _read_page(token: str, first: int, width_s: int) -> int:
-    wrong = errors.invalid_value("page", "use next_page of the page before.")
+    wrong = administration_errors.invalid_value("page", "use next_page of the page before.")
     try:
         encoded = token.removeprefix("page_")
         start = int(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))

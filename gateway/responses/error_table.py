@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from gateway.responses import errors
+from gateway.responses import administration_errors, errors
 from gateway.responses.errors import ApiError
 
 
@@ -57,7 +57,7 @@ ERROR_TABLE = (
         ("invalid_value", "missing_required_parameter", "array_above_max_length"),
         "a parameter after the `?` is wrong, or missing; `param` names it",
         "no",
-        errors.invalid_value("end_time", "it must be later than start_time."),
+        administration_errors.invalid_value("end_time", "it must be later than start_time."),
     ),
     ErrorKind(
         Occasion.BODY,
@@ -175,7 +175,7 @@ ERROR_TABLE = (
         ("permission_denied",),
         "no policy allows this on the admin API, or there is no such thing: the same answer",
         "no",
-        errors.permission_denied(),
+        administration_errors.permission_denied(),
     ),
     ErrorKind(
         Occasion.ADMINISTRATION,
@@ -191,14 +191,14 @@ ERROR_TABLE = (
         ("no_such_object",),
         "of the admin API: there is no project, key, principal or policy with this id",
         "no",
-        errors.no_such("project", "prj_example"),
+        administration_errors.no_such("project", "prj_example"),
     ),
     ErrorKind(
         Occasion.ADMINISTRATION,
         ("no_prices",),
         "costs are asked for, and `GATEWAY_PRICES_FILE` is not set",
         "no",
-        errors.no_prices(),
+        administration_errors.no_prices(),
     ),
     ErrorKind(
         Occasion.ADMINISTRATION,
@@ -206,7 +206,7 @@ ERROR_TABLE = (
         "of the admin API: it is there already; a file declares it; it was revoked;"
         " the pepper is another one; a file contradicts what there is",
         "no",
-        errors.already_exists("project", "prj_example"),
+        administration_errors.already_exists("project", "prj_example"),
     ),
     ErrorKind(
         Occasion.MODEL,
@@ -359,7 +359,7 @@ ERROR_TABLE = (
         ("not_replicated",),
         "of the admin API: made, but fewer than `GATEWAY_REDIS_REPLICAS` replicas have it",
         "after Retry-After",
-        errors.not_replicated(),
+        administration_errors.not_replicated(),
     ),
     ErrorKind(
         Occasion.ANY,

@@ -41,6 +41,7 @@ class Scenario:
     what: str
     fault: Callable[[Run], None]
     every_s: tuple[float, float]  # at random between these
+    seconds: float = 60.0  # of harm, unless somebody says
     durable: bool = False  # Redis keeps an append-only file
     replicated: bool = False
     lossy: bool = False
@@ -65,9 +66,12 @@ def _fail_over(run: Run) -> None:
 
 
 SCENARIOS = {
-    "gwkill": Scenario("gateways are killed (SIGKILL)", _kill_gateway, (1.0, 3.0)),
+    "gwkill": Scenario("gateways are killed (SIGKILL)", _kill_gateway, (1.0, 3.0), 270.0),
     "freeze": Scenario(
-        "gateways are frozen for longer than their leases (SIGSTOP)", _freeze_gateway, (0.5, 1.5)
+        "gateways are frozen for longer than their leases (SIGSTOP)",
+        _freeze_gateway,
+        (0.5, 1.5),
+        75.0,
     ),
     "rediskill": Scenario(
         "Redis is killed, and starts again", lambda run: run.store.kill(), (2.0, 4.0), durable=True
@@ -88,6 +92,7 @@ SCENARIOS = {
         "0.4 % of Redis's answers are lost, 0.2 % are late, and gateways are killed",
         _kill_gateway,
         (2.0, 4.0),
+        180.0,
         lossy=True,
     ),
     "double": Scenario(

@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -30,14 +29,14 @@ from gateway.asgi.admin.projects import ProjectEndpoints
 from gateway.asgi.admin.usage import UsageEndpoints
 from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import RequestBoundary, telemetry_of
+from gateway.asgi.error_handlers import error_handlers
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.iam.ids import PrincipalKind
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.responses.errors import ApiError
 from gateway.store.durability import Durability
 from gateway.store.errors import StoreUnavailable
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.request import CLIENT_CLOSED_REQUEST
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ def admin_api(
             await durability.wait()
         except StoreUnavailable as exc:
             _log.warning("a change is not on replicas: %s", exc)
-            raise errors.not_replicated() from exc
+            raise administration_errors.not_replicated() from exc
 
     def route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
         async def serve(request: Request) -> Response:
@@ -142,25 +141,6 @@ def admin_api(
         telemetry_of(request.scope).error_code = error.code or error.type
         return error_answer(error)
 
-    async def routing_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "")
-            return await told(request, errors.method_not_allowed(allowed))
-        return await told(request, errors.nothing_here())
-
-    async def bug(request: Request, error: Exception) -> Response:
-        telemetry_of(request.scope).error_code = "internal_error"
-        return error_answer(errors.internal_error())
-
-    async def left(request: Request, error: Exception) -> Response:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
-
-    async def store_unavailable(request: Request, error: Exception) -> Response:
-        telemetry = telemetry_of(request.scope)
-        _log.warning("request %s refused, no store: %s", telemetry.request_id, error)
-        return await told(request, errors.administration_unavailable())
-
     console = ConsoleFiles()
     # A route each: with several, Starlette's 405 would name the methods of the first only.
     by_path: dict[str, dict[str, Endpoint]] = {}
@@ -172,13 +152,11 @@ def admin_api(
             Route("/console", console.entry),
             Route("/console/{path:path}", console.file),
         ],
-        exception_handlers={
-            ApiError: told,
-            HTTPException: routing_error,
-            StoreUnavailable: store_unavailable,
-            ClientDisconnect: left,
-            Exception: bug,
-        },
+        exception_handlers=error_handlers(
+            told,
+            not_found=administration_errors.nothing_here,
+            store_unavailable=administration_errors.administration_unavailable,
+        ),
     )
     app.router.redirect_slashes = False
     return RequestBoundary(app, RequestsInFlight(), metrics)

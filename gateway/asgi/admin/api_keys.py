@@ -24,7 +24,7 @@ from gateway.iam.address import Ranges
 from gateway.iam.policy import Projects
 from gateway.iam.secret_hash import Peppers
 from gateway.quota.limits import NO_LIMITS
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.administration import (
     Administration,
     IssuedKey,
@@ -193,7 +193,7 @@ class ApiKeyEndpoints:
         key = await self._administration.find_key(kid)
         if key is None or key.organisation_id != call.organisation_id:
             call.require("iam:read")
-            raise errors.no_such("API key", kid)
+            raise administration_errors.no_such("API key", kid)
         call.require("iam:read", key.default_project_id)
         return json_answer(await self._told(key))
 
@@ -201,27 +201,27 @@ class ApiKeyEndpoints:
         kid = call.request.path_params["kid"]
         key = await self._administration.find_key(kid)
         if key is None or key.kind != "tenant" or key.default_project_id != project.project_id:
-            raise errors.no_such("API key", kid)
+            raise administration_errors.no_such("API key", kid)
         return key
 
     async def _admin_key(self, call: AdminCall) -> KeyRecord:
         kid = call.request.path_params["kid"]
         key = await self._administration.find_key(kid)
         if key is None or key.kind != "admin" or key.organisation_id != call.organisation_id:
-            raise errors.no_such("API key", kid)
+            raise administration_errors.no_such("API key", kid)
         return key
 
     async def _principal(self, call: AdminCall, principal_id: str) -> PrincipalRecord:
         principal = await self._principals.active(principal_id)
         if principal is None or principal.organisation_id != call.organisation_id:
-            raise errors.no_such("principal", principal_id)
+            raise administration_errors.no_such("principal", principal_id)
         return principal
 
     async def _rotated(self, call: AdminCall, key: KeyRecord) -> Response:
         wanted = await call.body(RotateKey)
         refuse_managed(key, "API key", key.kid)
         if key.state is KeyState.REVOKED:
-            raise errors.revoked_key(key.kid)
+            raise administration_errors.revoked_key(key.kid)
         await call.log(
             "api_key.rotated",
             key.kid,
@@ -290,7 +290,7 @@ def read_ranges(texts: list[str] | None) -> Ranges | None:
     try:
         return Ranges.read(texts)
     except ValueError as exc:
-        raise errors.invalid_value("source_cidrs", f"{exc}.") from exc
+        raise administration_errors.invalid_value("source_cidrs", f"{exc}.") from exc
 
 
 def refuse_key(
@@ -299,15 +299,15 @@ def refuse_key(
     """Raises ApiError."""
     match refused:
         case UnknownProject(project_id):
-            raise errors.no_such("project", project_id)
+            raise administration_errors.no_such("project", project_id)
         case UnknownPrincipal(principal_id):
-            raise errors.no_such("principal", principal_id)
+            raise administration_errors.no_such("principal", principal_id)
         case UnknownKey(kid):
-            raise errors.no_such("API key", kid)
+            raise administration_errors.no_such("API key", kid)
         case RevokedKey(kid):
-            raise errors.revoked_key(kid)
+            raise administration_errors.revoked_key(kid)
         case WrongPepper(version):
-            raise errors.wrong_pepper(version)
+            raise administration_errors.wrong_pepper(version)
         case never:
             assert_never(never)
 
@@ -318,7 +318,9 @@ def _stays_within(principal: PrincipalRecord, project: ProjectConfig) -> bool:
 
 def _future(expires_at: int | None) -> int | None:
     if expires_at is not None and expires_at <= time.time():
-        raise errors.invalid_value("expires_at", "it must be in the future, in Unix seconds.")
+        raise administration_errors.invalid_value(
+            "expires_at", "it must be in the future, in Unix seconds."
+        )
     return expires_at
 
 

@@ -9,7 +9,7 @@ from gateway.asgi.admin.call import AdminCall
 from gateway.asgi.admin.listing import DEFAULT_LIMIT, MAX_LIMIT, listed
 from gateway.asgi.admin.objects import audit_object
 from gateway.asgi.answers import json_answer
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.audit import AuditEntry, AuditLog
 
 
@@ -46,7 +46,7 @@ class AuditEndpoints:
 
         after = asked.get("after")
         if after is not None and not _is_entry_id(after):
-            raise errors.invalid_value("after", "use last_id of the page before.")
+            raise administration_errors.invalid_value("after", "use last_id of the page before.")
         entries = await self._audit.page(wanted, before=after, count=limit + 1)
         shown = entries[:limit]
         return listed(

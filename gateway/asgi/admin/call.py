@@ -15,7 +15,7 @@ from gateway.asgi.boundary import telemetry_of
 from gateway.iam.decision import Target
 from gateway.iam.ids import DEFAULT_ORGANISATION, is_id
 from gateway.iam.permissions import Permission
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.responses.json_body import parse_json_object
 from gateway.responses.validation import validated
 from gateway.store.administration import Administration
@@ -64,7 +64,7 @@ class AdminCall:
         project = await self.administration.find_project(wanted)
         if project is None or project.organisation_id != self.organisation_id:
             self.require(permission)
-            raise errors.no_such("project", wanted)
+            raise administration_errors.no_such("project", wanted)
         self.require(permission, wanted)
         return project
 
@@ -102,7 +102,7 @@ def refuse_managed(
 ) -> None:
     """Raises ApiError, 409, for what a file declares: the next `gwctl apply` would undo it."""
     if record.managed:
-        raise errors.managed_object(what, record_id)
+        raise administration_errors.managed_object(what, record_id)
 
 
 class AdminCalls:
@@ -128,7 +128,7 @@ class AdminCalls:
         if named is not None and (
             not is_id("organisation", named) or (own is not None and named != own)
         ):
-            raise errors.permission_denied()
+            raise administration_errors.permission_denied()
         return AdminCall(
             request,
             administrator,

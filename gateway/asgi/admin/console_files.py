@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.asgi.boundary import telemetry_of
-from gateway.responses import errors
+from gateway.responses import administration_errors
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -47,7 +47,7 @@ class ConsoleFiles:
         path: str = request.path_params["path"] or "index.html"
         body = self._files.get(path)
         if body is None:
-            raise errors.nothing_here()
+            raise administration_errors.nothing_here()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = {
             **_HEADERS,

@@ -15,7 +15,7 @@ from gateway.iam.ids import PrincipalKind
 from gateway.iam.policy import Policy, Rule, read_rule
 from gateway.iam.project_id import is_project_id
 from gateway.quota.limits import NO_LIMITS
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.declarations import (
     CannotDeclare,
     Declaration,
@@ -51,7 +51,7 @@ class DeclarationEndpoints:
                         )
                         await step.carry_out()
         except CannotDeclare as exc:
-            raise errors.cannot_declare(str(exc)) from exc
+            raise administration_errors.cannot_declare(str(exc)) from exc
         return json_answer(
             {
                 "object": "declaration",
@@ -67,7 +67,7 @@ def read_declaration(document: DeclarationBody, organisation_id: str) -> Declara
     projects = []
     for number, project in enumerate(document.projects):
         if not is_project_id(project.id):
-            raise errors.invalid_value(
+            raise administration_errors.invalid_value(
                 f"document.projects[{number}].id", "8 to 64 letters, digits, _ or -."
             )
         limits = NO_LIMITS.changed(project.limits.changes)
@@ -87,12 +87,12 @@ def read_declaration(document: DeclarationBody, organisation_id: str) -> Declara
                 )
             )
         except ValueError as exc:
-            raise errors.invalid_value(place, f"{exc}.") from exc
+            raise administration_errors.invalid_value(place, f"{exc}.") from exc
     keys = []
     for number, each in enumerate(document.keys):
         key = parse(each.token)
         if key is None or key.kind != "tenant":
-            raise errors.invalid_value(
+            raise administration_errors.invalid_value(
                 f"document.keys[{number}].token", "it is no token of a key, gwk_..."
             )
         keys.append(
@@ -127,7 +127,7 @@ def _principals(
 ) -> Iterable[DeclaredPrincipal]:
     for number, each in enumerate(bodies):
         if not ids.is_id(kind, each.id):
-            raise errors.invalid_value(
+            raise administration_errors.invalid_value(
                 f"document.{place}[{number}].id",
                 "app_ or usr_, and up to 64 letters, digits, _ or -.",
             )
@@ -144,7 +144,9 @@ def _refuse_twice(place: str, found: Iterable[str]) -> None:
     seen: set[str] = set()
     for each in found:
         if each in seen:
-            raise errors.invalid_value(f"document.{place}", f"{each} is declared twice.")
+            raise administration_errors.invalid_value(
+                f"document.{place}", f"{each} is declared twice."
+            )
         seen.add(each)
 
 

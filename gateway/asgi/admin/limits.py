@@ -13,7 +13,7 @@ from gateway.asgi.admin.listing import listed
 from gateway.asgi.admin.objects import rate_limit_object
 from gateway.asgi.answers import json_answer
 from gateway.asgi.standings import limits_object, standing_object
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.administration import Administration, UnknownProject
 from gateway.store.records import ProjectConfig
 from gateway.store.standing import Standings
@@ -42,7 +42,9 @@ class LimitEndpoints:
     async def change_rate_limit(self, call: AdminCall) -> Response:
         project = await call.project("quota:write")
         if call.request.path_params["rate_limit_id"] not in (f"rl-{self._model}", self._model):
-            raise errors.no_such("rate limit", call.request.path_params["rate_limit_id"])
+            raise administration_errors.no_such(
+                "rate limit", call.request.path_params["rate_limit_id"]
+            )
         wanted = await call.body(RateLimitBody)
         names = {
             "max_requests_per_1_minute": "requests_per_minute",
@@ -74,7 +76,7 @@ class LimitEndpoints:
             case ProjectConfig():
                 return changed
             case UnknownProject(project_id):
-                raise errors.no_such("project", project_id)
+                raise administration_errors.no_such("project", project_id)
             case never:
                 assert_never(never)
 

@@ -10,7 +10,7 @@ from gateway.asgi.admin.call import AdminCall
 from gateway.asgi.admin.listing import listed
 from gateway.asgi.admin.objects import Json, lease_object
 from gateway.asgi.answers import json_answer
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.administration import Administration
 from gateway.store.books import Books
 from gateway.store.standing import Standings
@@ -26,7 +26,7 @@ class OperationEndpoints:
         """Requests in flight of the project `project_id`, oldest first."""
         project_id = call.request.query_params.get("project_id")
         if project_id is None:
-            raise errors.invalid_value("project_id", "name the project.")
+            raise administration_errors.invalid_value("project_id", "name the project.")
         project = await call.project("usage:read", project_id=project_id)
         leases = await self._standings.leases(project.project_id)
         return listed(

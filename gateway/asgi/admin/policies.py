@@ -19,7 +19,7 @@ from gateway.iam.conditions import RequestFacts
 from gateway.iam.decision import Allowed, Grant, Target, decide, explain
 from gateway.iam.permissions import PERMISSION_SETS
 from gateway.iam.policy import Policy, Rule, read_rule
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.administration import Administration
 from gateway.store.policies import ForeignProject, Policies
 from gateway.store.principals import Principals, UnknownOrganisation, UnknownPrincipal
@@ -94,11 +94,13 @@ class PolicyEndpoints:
         call.require("iam:read")
         asked = await call.body(Explain)
         if (asked.principal_id is None) == (asked.api_key_id is None):
-            raise errors.invalid_value("principal_id", "name either a principal or an API key.")
+            raise administration_errors.invalid_value(
+                "principal_id", "name either a principal or an API key."
+            )
         grant, project_id, unusable = await self._asked_of(call, asked)
         address = None if asked.address is None else read_address(asked.address)
         if asked.address is not None and address is None:
-            raise errors.invalid_value("address", "it is no IP address.")
+            raise administration_errors.invalid_value("address", "it is no IP address.")
         facts = RequestFacts(
             at=asked.at if asked.at is not None else time.time(),
             address=address,
@@ -130,7 +132,7 @@ class PolicyEndpoints:
         if asked.api_key_id is not None:
             key = await self._administration.find_key(asked.api_key_id)
             if key is None or key.organisation_id != call.organisation_id:
-                raise errors.no_such("API key", asked.api_key_id)
+                raise administration_errors.no_such("API key", asked.api_key_id)
             return (
                 Grant(key.organisation_id, key.lines),
                 asked.project_id or key.default_project_id,
@@ -139,7 +141,7 @@ class PolicyEndpoints:
         assert asked.principal_id is not None
         principal = await self._principals.active(asked.principal_id)
         if principal is None or principal.organisation_id != call.organisation_id:
-            raise errors.no_such("principal", asked.principal_id)
+            raise administration_errors.no_such("principal", asked.principal_id)
         return Grant(principal.organisation_id, principal.lines), asked.project_id, None
 
     async def _read(self, call: AdminCall, policy_id: str) -> Policy:
@@ -149,7 +151,7 @@ class PolicyEndpoints:
             try:
                 rules.append(read_rule(each))
             except ValueError as exc:
-                raise errors.invalid_value(f"rules[{number}]", f"{exc}.") from exc
+                raise administration_errors.invalid_value(f"rules[{number}]", f"{exc}.") from exc
         try:
             return Policy(
                 policy_id,
@@ -159,18 +161,20 @@ class PolicyEndpoints:
                 tuple(rules),
             )
         except ValueError as exc:
-            raise errors.invalid_value("principal_ids", f"{exc}.") from exc
+            raise administration_errors.invalid_value("principal_ids", f"{exc}.") from exc
 
     async def _put(self, policy: Policy) -> Response:
         match await self._policies.put_policy(policy):
             case Policy() as put:
                 return json_answer(policy_object(put))
             case UnknownPrincipal(principal_id):
-                raise errors.no_such("principal", principal_id, param="principal_ids")
+                raise administration_errors.no_such(
+                    "principal", principal_id, param="principal_ids"
+                )
             case ForeignProject(project_id):
-                raise errors.no_such("project", project_id, param="rules")
+                raise administration_errors.no_such("project", project_id, param="rules")
             case UnknownOrganisation(organisation_id):
-                raise errors.no_such("organization", organisation_id, param="rules")
+                raise administration_errors.no_such("organization", organisation_id, param="rules")
             case never:
                 assert_never(never)
 
@@ -178,13 +182,13 @@ class PolicyEndpoints:
         policy_id = call.request.path_params["policy_id"]
         policy = await self._policies.find_policy(policy_id)
         if policy is None or policy.organisation_id != call.organisation_id:
-            raise errors.no_such("policy", policy_id)
+            raise administration_errors.no_such("policy", policy_id)
         return policy
 
 
 def _refuse_managed(policy: Policy) -> None:
     if policy.managed:
-        raise errors.managed_object("policy", policy.policy_id)
+        raise administration_errors.managed_object("policy", policy.policy_id)
 
 
 def _unusable(key: KeyRecord, at: float) -> str | None:

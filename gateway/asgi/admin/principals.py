@@ -18,7 +18,7 @@ from gateway.iam import api_key, ids
 from gateway.iam.ids import PrincipalKind
 from gateway.iam.policy import Policy, Projects, Rule
 from gateway.iam.secret_hash import Peppers
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.administration import Administration, IssuedKey
 from gateway.store.policies import Policies
 from gateway.store.principals import IdTaken, Principals, UnknownOrganisation, UnknownPrincipal
@@ -129,14 +129,18 @@ class PrincipalEndpoints:
         call.require("iam:write")
         wanted = await call.body(CreatePrincipal)
         if wanted.id is not None and not ids.is_id(kind, wanted.id):
-            raise errors.invalid_value("id", f"an id of such a principal begins with {kind[:3]}_.")
+            raise administration_errors.invalid_value(
+                "id", f"an id of such a principal begins with {kind[:3]}_."
+            )
         if (wanted.issuer is None) != (wanted.subject is None):
-            raise errors.invalid_value("subject", "issuer and subject belong together.")
+            raise administration_errors.invalid_value(
+                "subject", "issuer and subject belong together."
+            )
         if wanted.default_project_id is not None:
             await call.project("project:read", project_id=wanted.default_project_id)
         principal_id = wanted.id or ids.mint_id(kind, os.urandom(ids.ENTROPY_BYTES))
         if await self._principals.find_principal(principal_id) is not None:
-            raise errors.already_exists("principal", principal_id)
+            raise administration_errors.already_exists("principal", principal_id)
         await call.log(f"{kind}.created", principal_id, after=wanted.model_dump(exclude_none=True))
         created = await self._principals.create_principal(
             kind,
@@ -171,7 +175,7 @@ class PrincipalEndpoints:
             default_project_id=wanted.default_project_id,
         )
         if isinstance(changed, UnknownPrincipal):
-            raise errors.no_such("principal", principal.principal_id)
+            raise administration_errors.no_such("principal", principal.principal_id)
         return json_answer(principal_object(changed))
 
     async def delete(self, kind: PrincipalKind, call: AdminCall) -> Response:
@@ -195,7 +199,7 @@ class PrincipalEndpoints:
         await call.log(f"{principal.kind}.keys_revoked", principal.principal_id)
         revoked = await self._administration.revoke_keys_of(principal.principal_id)
         if isinstance(revoked, UnknownPrincipal):
-            raise errors.no_such("principal", principal.principal_id)
+            raise administration_errors.no_such("principal", principal.principal_id)
         return json_answer(
             {"object": "api_keys.revoked", "api_key_ids": sorted(each.kid for each in revoked)}
         )
@@ -216,7 +220,7 @@ class PrincipalEndpoints:
             or account.kind != "application"
             or account.default_project_id != project.project_id
         ):
-            raise errors.no_such("service account", account_id)
+            raise administration_errors.no_such("service account", account_id)
         return account
 
     async def _principal(self, kind: PrincipalKind, call: AdminCall) -> PrincipalRecord:
@@ -227,7 +231,7 @@ class PrincipalEndpoints:
             or principal.organisation_id != call.organisation_id
             or principal.kind != kind
         ):
-            raise errors.no_such("principal", principal_id)
+            raise administration_errors.no_such("principal", principal_id)
         return principal
 
 
@@ -241,8 +245,8 @@ def _created(answer: PrincipalRecord | UnknownOrganisation | IdTaken) -> Princip
         case PrincipalRecord():
             return answer
         case UnknownOrganisation(organisation_id):
-            raise errors.no_such("organization", organisation_id)
+            raise administration_errors.no_such("organization", organisation_id)
         case IdTaken(taken):
-            raise errors.already_exists("principal", taken)
+            raise administration_errors.already_exists("principal", taken)
         case never:
             assert_never(never)

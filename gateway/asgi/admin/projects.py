@@ -15,7 +15,7 @@ from gateway.asgi.answers import json_answer
 from gateway.iam.ids import is_id
 from gateway.iam.project_id import is_project_id
 from gateway.quota.limits import NO_LIMITS
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.administration import (
     Administration,
     ProjectExists,
@@ -50,11 +50,11 @@ class ProjectEndpoints:
         if wanted.limits.changes:
             call.require("quota:write")
         if wanted.id is not None and not is_project_id(wanted.id):
-            raise errors.invalid_value("id", "8 to 64 letters, digits, _ or -.")
+            raise administration_errors.invalid_value("id", "8 to 64 letters, digits, _ or -.")
         limits = NO_LIMITS.changed(wanted.limits.changes)
         project_id = wanted.id or self._administration.new_project_id()
         if await self._administration.find_project(project_id) is not None:
-            raise errors.already_exists("project", project_id)
+            raise administration_errors.already_exists("project", project_id)
         told = {"name": wanted.name, "limits": wanted.limits.changes}
         await call.log("project.created", project_id, project_id=project_id, after=told)
         created = await self._administration.create_project(
@@ -64,9 +64,9 @@ class ProjectEndpoints:
             case ProjectConfig():
                 return json_answer(project_object(created))
             case ProjectExists():
-                raise errors.already_exists("project", project_id)
+                raise administration_errors.already_exists("project", project_id)
             case UnknownOrganisation():
-                raise errors.no_such("organization", call.organisation_id)
+                raise administration_errors.no_such("organization", call.organisation_id)
             case never:
                 assert_never(never)
 
@@ -121,17 +121,19 @@ class ProjectEndpoints:
 
     async def create_organisation(self, call: AdminCall) -> Response:
         if call.administrator.organisation_id is not None:
-            raise errors.permission_denied()
+            raise administration_errors.permission_denied()
         wanted = await call.body(CreateOrganisation)
         if wanted.id is not None and not is_id("organisation", wanted.id):
-            raise errors.invalid_value("id", "org_ and up to 64 letters, digits, _ or -.")
+            raise administration_errors.invalid_value(
+                "id", "org_ and up to 64 letters, digits, _ or -."
+            )
         await call.log("organization.created", wanted.id or "", after={"name": wanted.name})
         created = await self._principals.create_organisation(wanted.name, with_id=wanted.id)
         match created:
             case OrganisationRecord():
                 return json_answer(organisation_object(created))
             case IdTaken(taken):
-                raise errors.already_exists("organization", taken)
+                raise administration_errors.already_exists("organization", taken)
             case never:
                 assert_never(never)
 
@@ -141,6 +143,6 @@ def _told(changed: ProjectConfig | UnknownProject) -> Response:
         case ProjectConfig():
             return json_answer(project_object(changed))
         case UnknownProject(project_id):
-            raise errors.no_such("project", project_id)
+            raise administration_errors.no_such("project", project_id)
         case never:
             assert_never(never)

@@ -15,7 +15,7 @@ from gateway.asgi.answers import json_answer
 from gateway.asgi.usage_page import page_of, period_of, usage_page
 from gateway.iam.permissions import Permission
 from gateway.quota.prices import LineItem, Prices
-from gateway.responses import errors
+from gateway.responses import administration_errors
 from gateway.store.administration import Administration
 from gateway.store.usage import UsageReader
 from gateway.store.usage_buckets import (
@@ -49,7 +49,7 @@ class UsageEndpoints:
     async def costs(self, call: AdminCall) -> Response:
         """By day; what a token costs is what GATEWAY_PRICES_FILE says now."""
         if self._prices is None:
-            raise errors.no_prices()
+            raise administration_errors.no_prices()
         asked = call.request.query_params
         projects = await self._projects(call, "billing:read")
         group_by = query.choices(
@@ -150,4 +150,6 @@ def _check_entry_id(text: str) -> None:
     if len(parts) > 2 or not all(
         each.isascii() and each.isdigit() and len(each) < 20 for each in parts
     ):
-        raise errors.invalid_value("after", "it is no id of an entry, such as 1795348800123-0.")
+        raise administration_errors.invalid_value(
+            "after", "it is no id of an entry, such as 1795348800123-0."
+        )
