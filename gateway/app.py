@@ -162,7 +162,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         redis, peppers, stale_s=settings.stale_grants_s, guard=guard, on_used=last_used.note
     )
     standings = Standings(redis)
-    last_standing = LastStanding(standings)
+
+    def on_budgets_read(project_id: str, kid: str | None) -> None:
+        if not settler.pending:
+            local.redis_has_counted(project_id, kid)
+
+    last_standing = LastStanding(standings, on_read=on_budgets_read)
     replicas = Replicas(redis, on_counted=metrics.replicas.set)
     local = LocalMode(
         LocalQuotas(
@@ -304,7 +309,6 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         bootstrap_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
         replicas=settings.redis_replicas,
         prices=None if settings.prices_file is None else load_prices(settings.prices_file),
-        trusted_proxy_hops=settings.trusted_proxy_hops,
     )
     readiness = Readiness(ping, pool, settler, serves_without_redis=lambda: local.may_serve)
     ops = ops_api(registry, readiness.why_not)

@@ -147,6 +147,13 @@ class LocalQuotas:
             for quota in scope.given:
                 scope.given[quota] -= max(held.worst - used_tokens, 0)
 
+    def counted(self, name: str) -> None:
+        """Redis has told what is left of a scope: all that has ended is in that."""
+        scope = self._scopes.get(name)
+        if scope is not None:
+            open_worst = sum(held.worst for held in self._held.values() if name in held.scopes)
+            scope.given = {quota: open_worst for quota in scope.given}
+
     def reset(self) -> None:
         """Redis is back: what is still open is forgotten, its charge will tell."""
         self._scopes.clear()

@@ -31,8 +31,14 @@ class LastStanding:
     """The app starts `run()`."""
 
     def __init__(
-        self, standings: Standings, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        standings: Standings,
+        *,
+        on_read: Callable[[str, str | None], None] = lambda project_id, kid: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*on_read* is told whose budgets were read."""
+        self._on_read = on_read
         self._standings = standings
         self._asking = TTLCache[_Scope, Limits, float](REMEMBERED, QUIET_AFTER_S, monotonic)
         self._somebody_is_new = anyio.Event()
@@ -71,6 +77,7 @@ class LastStanding:
             except StoreUnavailable:
                 return
             self._known[project_id, kid] = standing
+            self._on_read(project_id, kid)
 
 
 def _left(budget: int | None, taken: int) -> int | None:

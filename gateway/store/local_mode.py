@@ -75,7 +75,12 @@ class LocalMode:
             request["lease_id"],
             (
                 ("project", project_id, known.project, self._left(project_id, None, known.project)),
-                ("key", f"{project_id} {kid}", known.key, self._left(project_id, kid, known.key)),
+                (
+                    "key",
+                    _scope_name(project_id, kid),
+                    known.key,
+                    self._left(project_id, kid, known.key),
+                ),
             ),
             input_tokens=request["input_tokens"],
             output_tokens=request["output_tokens"],
@@ -111,12 +116,20 @@ class LocalMode:
         """A request has ended; what it has not used is free again. Others than ours are ignored."""
         self._quotas.ended(reservation.lease_id, usage.input_tokens + usage.output_tokens)
 
+    def redis_has_counted(self, project_id: str, kid: str | None) -> None:
+        """What is left of their budgets was read, after everything was settled."""
+        self._quotas.counted(_scope_name(project_id, kid))
+
     def redis_is_back(self) -> None:
         """From now on Redis counts."""
         self._quotas.reset()
 
     def _left(self, project_id: str, kid: str | None, limits: Limits) -> Remaining:
         return self._remaining(project_id, kid, limits)
+
+
+def _scope_name(project_id: str, kid: str | None) -> str:
+    return project_id if kid is None else f"{project_id} {kid}"
 
 
 def _concern(known: KnownLimits) -> str:

@@ -6,12 +6,16 @@ each response's admission; they reach back as far as the ledger does.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Literal, get_args
+
+import anyio
+from cachetools import TTLCache
 
 from gateway.quota.usage import Usage
 from gateway.store.usage import EPOCH, UsageReader
@@ -20,10 +24,12 @@ Width = Literal["1m", "1h", "1d"]
 WIDTHS_S: dict[Width, int] = {"1m": 60, "1h": 3600, "1d": 86_400}
 Grouping = Literal["project_id", "user_id", "api_key_id", "model"]
 GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
-PAGE = 1000
-# A response is settled after it was admitted: at most so much later, but for gateways that
-# were frozen and a Redis that was away.
-SETTLED_WITHIN_S = 3600
+# Of the ledger: read, and counted, in well under a millisecond each.
+PAGE = 200
+# Projects whose minutes are kept, and for how long after somebody has looked.
+REMEMBERED, REMEMBERED_S = 200, 900
+# Sums of a project beyond which its minutes are counted anew: a week of a few keys.
+MAX_SUMS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,12 @@ class _Row:
 class UsageBuckets:
     """Every method raises StoreUnavailable."""
 
-    def __init__(self, reader: UsageReader) -> None:
+    def __init__(
+        self, reader: UsageReader, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._reader = reader
+        # A chart asks for the last hour again and again: only what is new is read then.
+        self._minutes = TTLCache[str, _Minutes, float](REMEMBERED, REMEMBERED_S, monotonic)
 
     async def read(
         self,
@@ -100,7 +110,7 @@ class UsageBuckets:
                 bucket = sums.get(row.at // width_s * width_s)
                 if bucket is not None:
                     counts = bucket.setdefault(_group(row, owner, group_by), Counter())
-                    counts.update(_counts(row))
+                    counts.update(_counted(row.requests, row.usage))
         return [
             Bucket(at, at + width_s, {group: _sum(counts) for group, counts in found.items()})
             for at, found in sums.items()
@@ -121,26 +131,50 @@ class UsageBuckets:
         ]
 
     async def _responses(self, project_id: str, start: int, end: int) -> Iterable[_Row]:
-        rows: list[_Row] = []
-        # The id of an entry is when it was settled, ms.
-        after, last_ms = f"{start * 1000 - 1}-0", (end + SETTLED_WITHIN_S) * 1000
+        known = self._minutes.get(project_id)
+        if known is None or len(known.sums) > MAX_SUMS:
+            known = _Minutes(start * 1000)
+        # Again, so that it is kept from now on.
+        self._minutes[project_id] = known
+        async with known.lock:
+            await self._read_ledger(project_id, known, start * 1000)
+        return [
+            _Row(minute * 60, project_id, kid, model, *_sum(counts))
+            for (minute, kid, model), counts in known.sums.items()
+            if start <= minute * 60 < end
+        ]
+
+    async def _read_ledger(self, project_id: str, known: _Minutes, start_ms: int) -> None:
+        """What was not read yet: before what is known, and after it. An entry's id is when it
+        was settled, ms; that is never before its admission."""
+        if start_ms < known.from_ms:
+            await self._count(project_id, known, f"{start_ms - 1}-0", known.from_ms)
+            known.from_ms = start_ms
+        known.after = await self._count(project_id, known, known.after, None)
+
+    async def _count(
+        self, project_id: str, known: _Minutes, after: str, before_ms: int | None
+    ) -> str:
+        """The id of the last entry that was counted, or *after*."""
         while page := await self._reader.ledger_page(project_id, after=after, count=PAGE):
-            rows += [
-                _Row(
-                    entry.admitted_at_ms // 1000,
-                    project_id,
-                    entry.kid,
-                    entry.model,
-                    entry.requests,
-                    entry.usage,
-                )
-                for entry in page
-                if start * 1000 <= entry.admitted_at_ms < end * 1000
-            ]
-            after = page[-1].entry_id
-            if int(after.partition("-")[0]) > last_ms:
-                break
-        return rows
+            for entry in page:
+                if before_ms is not None and _milliseconds(entry.entry_id) >= before_ms:
+                    return after
+                at = (entry.admitted_at_ms // 60_000, entry.kid, entry.model)
+                counts = known.sums.setdefault(at, Counter())
+                counts.update(_counted(entry.requests, entry.usage))
+                after = entry.entry_id
+        return after
+
+
+class _Minutes:
+    """What the ledger of a project says of each minute, key and model, as far as it was read."""
+
+    def __init__(self, from_ms: int) -> None:
+        self.from_ms = from_ms  # entries from then on were read,
+        self.after = f"{from_ms - 1}-0"  # up to this one
+        self.sums: dict[tuple[int, str, str], Counter[str]] = {}
+        self.lock = anyio.Lock()
 
 
 def _day(unix_s: int) -> date:
@@ -156,11 +190,15 @@ def _group(row: _Row, owner: str, group_by: Sequence[Grouping]) -> Group:
     )
 
 
-def _counts(row: _Row) -> dict[str, int]:
+def _counted(requests: int, usage: Usage) -> dict[str, int]:
     return {
-        "requests": row.requests,
-        **{each.name: getattr(row.usage, each.name) for each in fields(Usage)},
+        "requests": requests,
+        **{each.name: getattr(usage, each.name) for each in fields(Usage)},
     }
+
+
+def _milliseconds(entry_id: str) -> int:
+    return int(entry_id.partition("-")[0])
 
 
 def _sum(counts: Counter[str]) -> tuple[int, Usage]:

@@ -48,7 +48,6 @@ def build_admin_api(
     bootstrap_key: str | None,
     replicas: int = 0,
     prices: Prices | None = None,
-    trusted_proxy_hops: int = 0,
 ) -> ASGIApp:
     """*bootstrap_key*: a token that may do everything; without one, admin keys alone may.
 
@@ -56,7 +55,8 @@ def build_admin_api(
     """
     # Nothing is cached: what was taken away is gone with the next request.
     directory = Directory(store, peppers, cache_s=0, stale_s=0)
-    credentials = Credentials(directory, "admin", trusted_proxy_hops=trusted_proxy_hops)
+    # No proxies are believed: it is not meant to be behind those of tenants.
+    credentials = Credentials(directory, "admin")
     administration, principals, policies = Administration(store), Principals(store), Policies(store)
     reader, standings = UsageReader(store), Standings(store)
     audit = AuditLog(store, on_appended=_logged)

@@ -124,6 +124,16 @@ def test_what_an_answer_has_not_used_is_given_again() -> None:
     assert project.admitted() == 0
 
 
+def test_what_redis_has_counted_is_not_held_against_the_allowance_again() -> None:
+    project = Project(Limits(daily_tokens=100_000), remaining=Remaining(100_000, None))
+    assert project.admitted() == 4
+    project.end(1, 1100)
+    project.end(2, 1100)
+    assert project.admitted() == 0
+    project.quotas.counted("p")  # the two that have ended are in what is left now
+    assert project.admitted() == 2
+
+
 def test_an_answer_is_cut_to_the_allowance_if_nobody_said_how_long_it_may_be() -> None:
     project = Project(Limits(daily_tokens=10_000), remaining=Remaining(10_000, None))
     assert project.ask(clampable=True) == Admitted(400, cut_by_budget=True)
