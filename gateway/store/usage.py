@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from gateway.store.replies import fields, text
 from gateway.store.scope_state import read_counters
 
 EPOCH = date(1970, 1, 1)
+ASKED_A_TRIP = 500
 MAX_DAYS = 400  # as long as settle.lua keeps the counters of a day
 
 
@@ -58,15 +60,33 @@ class UsageReader:
         """
         if (until - since).days >= MAX_DAYS:
             raise ValueError(f"usage is kept, and read, for {MAX_DAYS} days")
-        found = []
-        for day in (since + timedelta(days=n) for n in range((until - since).days + 1)):
+        days = [since + timedelta(days=n) for n in range((until - since).days + 1)]
+        with store_errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for day in days:
+                pipeline.hgetall(  # type: ignore[unused-awaitable]  # queued
+                    keys.usage(project_id, (day - EPOCH).days)
+                )
+            replies: list[Any] = await pipeline.execute()
+        return [
+            _daily_usage(day, text(field), counters)
+            for day, reply in zip(days, replies, strict=True)
+            for field, counters in sorted(reply.items())
+        ]
+
+    async def charged_since(self, project_ids: Sequence[str], unix_ms: int) -> list[str]:
+        """Those of the projects that anything was charged to since then."""
+        found: list[str] = []
+        for start in range(0, len(project_ids), ASKED_A_TRIP):
+            asked = project_ids[start : start + ASKED_A_TRIP]
             with store_errors():
-                # redis-py's type allows for text; this client decodes nothing.
-                reply: Any = await self._redis.hgetall(keys.usage(project_id, (day - EPOCH).days))
-            found += [
-                _daily_usage(day, text(field), counters)
-                for field, counters in sorted(reply.items())
-            ]
+                pipeline = self._redis.pipeline(transaction=False)
+                for project_id in asked:
+                    pipeline.xrevrange(  # type: ignore[unused-awaitable]  # queued
+                        keys.ledger(project_id), min=unix_ms, count=1
+                    )
+                replies: list[Any] = await pipeline.execute()
+            found += [each for each, reply in zip(asked, replies, strict=True) if reply]
         return found
 
     async def ledger_page(

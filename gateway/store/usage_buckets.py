@@ -92,6 +92,9 @@ class UsageBuckets:
         width_s = WIDTHS_S[width]
         first = start // width_s * width_s
         sums: dict[int, dict[Group, Counter[str]]] = {at: {} for at in range(first, end, width_s)}
+        if width != "1d":
+            # Of many projects few have been busy in an hour.
+            project_ids = await self._reader.charged_since(project_ids, first * 1000)
         for project_id in project_ids:
             rows = (
                 await self._days(project_id, first, end)
