@@ -5,7 +5,7 @@ Nothing is ever searched for: what can be listed has an index set.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.iam import project_id
@@ -108,13 +108,16 @@ class Administration(KeyAdministration):
             if record is not None and Organisation(organisation_id) in scopes_of_key(record):
                 await self._compilation.place_limits(record)
 
-    async def list_projects(self, organisation_id: str | None = None) -> list[ProjectConfig]:
-        """All projects, or those of an organisation, by id."""
+    async def project_ids(self, organisation_id: str | None = None) -> list[str]:
+        """Of all projects, or of those of an organisation, sorted."""
         if organisation_id is None:
-            ids = await self._hashes.members(keys.PROJECTS)
-        else:
-            # Few of many: what others have need not be read.
-            ids = await self._hashes.members(keys.projects_of_organisation(organisation_id))
+            return await self._hashes.members(keys.PROJECTS)
+        return await self._hashes.members(keys.projects_of_organisation(organisation_id))
+
+    async def find_projects(
+        self, ids: Sequence[str], organisation_id: str | None = None
+    ) -> list[ProjectConfig]:
+        """Those of *ids* that there are, and are of the organisation if one is named."""
         stored = await self._hashes.read_all([keys.config(each) for each in ids])
         found = [read_project(each, fields) for each, fields in zip(ids, stored, strict=True)]
         return [
@@ -122,6 +125,10 @@ class Administration(KeyAdministration):
             for project in found
             if project is not None and organisation_id in (None, project.organisation_id)
         ]
+
+    async def list_projects(self, organisation_id: str | None = None) -> list[ProjectConfig]:
+        """All projects, or those of an organisation, by id."""
+        return await self.find_projects(await self.project_ids(organisation_id), organisation_id)
 
     async def set_limits(
         self, of_project_id: str, changes: Mapping[str, int | str | None]

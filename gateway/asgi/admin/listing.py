@@ -26,10 +26,7 @@ def paged(
     told: Callable[[Record], Json],
 ) -> Response:
     """The page of *records* that `limit` and `after` name. Raises ApiError: 400."""
-    limit = query.integer(
-        request.query_params, "limit", default=DEFAULT_LIMIT, lowest=1, highest=MAX_LIMIT
-    )
-    after = request.query_params.get("after")
+    limit, after = read_page(request)
     first = 0
     if after is not None:
         positions = [n for n, each in enumerate(records) if id_of(each) == after]
@@ -44,6 +41,14 @@ def paged(
         ids=[id_of(each) for each in shown],
         has_more=first + limit < len(records),
     )
+
+
+def read_page(request: Request) -> tuple[int, str | None]:
+    """How many are asked for, and after which id. Raises ApiError: 400."""
+    limit = query.integer(
+        request.query_params, "limit", default=DEFAULT_LIMIT, lowest=1, highest=MAX_LIMIT
+    )
+    return limit, request.query_params.get("after")
 
 
 def listed(data: Sequence[Json], *, ids: Sequence[str], has_more: bool) -> Response:

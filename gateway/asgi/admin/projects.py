@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import assert_never
 
 from starlette.responses import Response
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from gateway.asgi import query
 from gateway.asgi.admin.bodies import ChangeProject, CreateOrganisation, CreateProject
 from gateway.asgi.admin.call import AdminCall, refuse_managed
-from gateway.asgi.admin.listing import paged
+from gateway.asgi.admin.listing import listed, paged, read_page
 from gateway.asgi.admin.objects import organisation_object, project_object
 from gateway.asgi.answers import json_answer
 from gateway.iam.ids import is_id
@@ -25,6 +26,8 @@ from gateway.store.administration import (
 from gateway.store.principals import IdTaken, Principals
 from gateway.store.records import OrganisationRecord, ProjectConfig, ProjectState
 
+READ_AT_ONCE = 200
+
 
 class ProjectEndpoints:
     def __init__(self, administration: Administration, principals: Principals) -> None:
@@ -33,16 +36,30 @@ class ProjectEndpoints:
 
     async def list(self, call: AdminCall) -> Response:
         """Those that the caller may see; archived ones as well with `include_archived=true`."""
-        archived = query.flag(call.request.query_params, "include_archived")
-        projects = [
-            project
-            for project in await self._administration.list_projects(call.organisation_id)
-            if (archived or project.state is ProjectState.ACTIVE)
-            and call.may("project:read", project.project_id)
-        ]
-        if not projects:
+        asked = call.request.query_params
+        archived = query.flag(asked, "include_archived")
+        limit, after = read_page(call.request)
+        ids = await self._administration.project_ids(call.organisation_id)
+        first = 0 if after is None else bisect_right(ids, after)
+        shown: list[ProjectConfig] = []
+        # No more are read than the page takes: there may be tens of thousands.
+        while first < len(ids) and len(shown) <= limit:
+            some = ids[first : first + READ_AT_ONCE]
+            first += len(some)
+            shown += [
+                project
+                for project in await self._administration.find_projects(some, call.organisation_id)
+                if (archived or project.state is ProjectState.ACTIVE)
+                and call.may("project:read", project.project_id)
+            ]
+        if not shown and after is None:
             call.require("project:read")
-        return paged(call.request, projects, lambda each: each.project_id, project_object)
+        page = shown[:limit]
+        return listed(
+            [project_object(each) for each in page],
+            ids=[each.project_id for each in page],
+            has_more=len(shown) > limit,
+        )
 
     async def create(self, call: AdminCall) -> Response:
         call.require("project:write")
