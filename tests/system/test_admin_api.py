@@ -496,7 +496,7 @@ def test_an_organisation_is_not_seen_from_another(product: Product, admin: Admin
     assert mine.refused("POST", "/admin/v1/organizations", json={"name": "x"})[0] == 403
 
 
-def _paths() -> list[tuple[str, str]]:
+def every_path() -> list[tuple[str, str]]:
     """All that are served; with ids that could be."""
     app = admin_api.admin_api(*[_Anything()] * 12)  # type: ignore[arg-type]
     routes = app._app.routes  # type: ignore[attr-defined]
@@ -529,7 +529,7 @@ def test_no_path_is_served_without_an_admin_key_and_none_of_them_to_tenants(
     product: Product,
 ) -> None:
     """A key of the one kind is nothing on the other port, whatever it may do there."""
-    paths = _paths()
+    paths = every_path()
     assert len(paths) > 50
     tenant = product.new_project()
     with httpx.Client() as client:

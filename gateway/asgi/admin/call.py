@@ -59,7 +59,7 @@ class AdminCall:
         self, permission: Permission, *, project_id: str | None = None
     ) -> ProjectConfig:
         """The one in the path, or *project_id*; "not there" and "not yours" are the same 403."""
-        wanted: str = project_id or self.request.path_params["project_id"]
+        wanted = self.request.path_params["project_id"] if project_id is None else project_id
         # Whoever may do it to the whole organisation learns nothing by hearing 404.
         project = await self.administration.find_project(wanted)
         if project is None or project.organisation_id != self.organisation_id:
