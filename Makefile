@@ -49,11 +49,11 @@ chaos-mutants: setup ## Take one safeguard out at a time: does `make chaos` see 
 	.venv/bin/python -m tests.chaos --mutants $(CHAOS)
 
 .PHONY: walk
-walk: .venv/installed ## Walk at random through a project's life, 100,000 steps, beside a model of it
+walk: prerequisites .venv/installed ## Walk at random through a project's life, 100,000 steps, beside a model of it
 	.venv/bin/python -m tests.walk $(WALK)
 
 .PHONY: test-redis-versions
-test-redis-versions: .venv/installed ## Run the tests of the store on Redis 6.2, 8.0 and Valkey 8.1 as well (fetches them)
+test-redis-versions: prerequisites .venv/installed ## Run the tests of the store on Redis 6.2, 8.0 and Valkey 8.1 as well (fetches them)
 	tests/stack/redis_versions.sh .redis-servers .venv/bin/python
 	@for server in .redis-servers/redis-6.2 .redis-servers/redis-8.0 .redis-servers/valkey-8.1; do \
 		if [ -x $$server ]; then echo "$$server:"; REDIS_SERVER=$$PWD/$$server .venv/bin/python -m pytest -q tests/gateway/store tests/gateway/test_gwctl.py && REDIS_SERVER=$$PWD/$$server .venv/bin/python -m tests.walk $(WALK) || exit 1; fi; \

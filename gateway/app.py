@@ -154,6 +154,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         identity=StoreIdentity(redis).ask,
         spool=spool,
         keep_s=settings.settlement_keep_s,
+        may_ask=lambda reservation: not local.has_admitted(reservation),
         on_settle=lambda reservation, usage: local.settled(reservation, usage),
     )
     peppers = Peppers.parse(settings.key_peppers.get_secret_value())

@@ -136,6 +136,10 @@ class LocalQuotas:
         self._take(lease_id, scopes, costs, input_tokens + granted, now, part)
         return Admitted(granted, granted < max_output_tokens)
 
+    def holds(self, lease_id: str) -> bool:
+        """Whether a request was admitted here, and has not ended."""
+        return lease_id in self._held
+
     def ended(self, lease_id: str, used_tokens: int) -> None:
         """Give back what a request has not used; nothing for one that was not admitted here."""
         held = self._held.pop(lease_id, None)

@@ -112,6 +112,10 @@ class LocalMode:
             cut_by_budget=answer.cut_by_budget,
         )
 
+    def has_admitted(self, reservation: Reservation) -> bool:
+        """Whether it is one of ours, and Redis has not come back since."""
+        return self._quotas.holds(reservation.lease_id)
+
     def settled(self, reservation: Reservation, usage: Usage) -> None:
         """A request has ended; what it has not used is free again. Others than ours are ignored."""
         self._quotas.ended(reservation.lease_id, usage.input_tokens + usage.output_tokens)

@@ -110,13 +110,16 @@ class Settler:
         spool: SpoolFile | None = None,
         keep_s: float = KEEP_S,
         max_pending: int = MAX_PENDING,
+        may_ask: Callable[[Reservation], bool] = lambda reservation: True,
         on_settle: Callable[[Reservation, Usage], None] = lambda reservation, usage: None,
         unix_time: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """*identity* tells which history the store has; *keep_s*: how much of it it may lose.
 
-        *on_settle* is told of every response that has ended, before anything else.
+        *may_ask*: whether Redis was there when the request came: else it has waited for it
+        once, and its settlement is said later. *on_settle* is told of every response that has
+        ended.
         """
         self._ledger = ledger
         self._observer = observer
@@ -124,6 +127,7 @@ class Settler:
         self._spool = spool
         self._keep_s = keep_s
         self._max_pending = max_pending
+        self._may_ask = may_ask
         self._on_settle = on_settle
         self._unix_time = unix_time
         self._monotonic = monotonic
@@ -157,12 +161,13 @@ class Settler:
         Takes FIRST_ATTEMPT_S at most and raises nothing. If it is cancelled, the settlement
         is kept.
         """
+        may_ask = not self._waiting and self._may_ask(reservation)
         self._on_settle(reservation, usage)
         settlement = Settlement(reservation, usage, status, self._unix_time())
         acknowledged = False
         try:
             # Others wait: Redis was away a moment ago, so do not hold up the caller.
-            if not self._waiting:
+            if may_ask:
                 acknowledged = await self._say(settlement, patience_s=FIRST_ATTEMPT_S)
         finally:
             if not acknowledged:
