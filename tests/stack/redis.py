@@ -101,7 +101,9 @@ def redis_sentinels(directory: Path) -> Iterator[Sentinels]:
     with ExitStack() as running:
         first = running.enter_context(start_redis(master, directory / "master", *fast))
         running.enter_context(
-            start_redis(replica, directory / "replica", *fast, "--replicaof", f"127.0.0.1 {master}")
+            start_redis(
+                replica, directory / "replica", *fast, "--replicaof", "127.0.0.1", str(master)
+            )
         )
         while "master_link_status:up" not in _cli("-p", str(replica), "info", "replication"):
             time.sleep(0.1)

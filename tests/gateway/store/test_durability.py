@@ -28,7 +28,10 @@ async def test_a_replica_has_all_that_was_written_by_any_connection(
     redis_port: int, tmp_path: Path
 ) -> None:
     port = free_port()
-    options = ("--replicaof", f"127.0.0.1 {redis_port}", "--repl-diskless-sync-delay", "0")
+    options = (
+        *("--replicaof", "127.0.0.1", str(redis_port)),
+        *("--repl-diskless-sync-delay", "0"),
+    )
     master = connect(f"redis://127.0.0.1:{redis_port}/0", timeout_s=5)
     replica = connect(f"redis://127.0.0.1:{port}/0", timeout_s=5)
     with start_redis(port, tmp_path / "replica", *options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway.store.usage_buckets import Bucket, Grouping, UsageBuckets, Width
 
 PROJECT = "prj_usage_buckets"
 MINUTE, DAY = 60, 86_400
+NUMBERS = itertools.count()  # Redis 6.2 does not number entries of one millisecond by itself
 START = 20_779 * DAY + 12 * 3600  # noon
 
 
@@ -24,7 +26,9 @@ async def charge(
     """A response that was admitted *at*, Unix s."""
     day = at // DAY
     entry = f"r{at},{kid},m,completed,settled,1,{tokens},40,10,5,{day},{at * 1000}"
-    await redis.xadd(keys.ledger(PROJECT), {"e": entry}, id=f"{(at + settled_after) * 1000}-*")
+    await redis.xadd(
+        keys.ledger(PROJECT), {"e": entry}, id=f"{(at + settled_after) * 1000}-{next(NUMBERS)}"
+    )
 
 
 def buckets(redis: Redis) -> UsageBuckets:
