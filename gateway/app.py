@@ -311,7 +311,13 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         replicas=settings.redis_replicas,
         prices=None if settings.prices_file is None else load_prices(settings.prices_file),
     )
-    readiness = Readiness(ping, pool, settler, serves_without_redis=lambda: local.may_serve)
+    readiness = Readiness(
+        ping,
+        pool,
+        settler,
+        serves_without_redis=lambda: local.may_serve,
+        unfit=lambda: store_check.why_unfit,
+    )
     ops = ops_api(registry, readiness.why_not)
 
     async with (

@@ -176,6 +176,13 @@ def test_a_key_has_limits_addresses_and_an_end_of_its_own(product: Product, admi
     assert admin.refused("POST", path, json=past) == (400, "invalid_value", "expires_at")
     wrong = {"source_cidrs": ["here"]}
     assert admin.refused("POST", path, json=wrong) == (400, "invalid_value", "source_cidrs")
+    # What was refused is not in the log as if it had been made.
+    logged = admin.told(
+        "GET",
+        f"{ORGANISATION}/audit_logs",
+        params={"project_ids": project_id, "event_types": "api_key.created"},
+    )
+    assert len(logged["data"]) == 2
 
 
 def test_a_service_account_is_an_application_with_a_key(product: Product, admin: Admin) -> None:
@@ -482,6 +489,8 @@ def test_who_manages_one_project_cannot_get_a_key_to_another(admin: Admin) -> No
 
 def test_an_organisation_is_not_seen_from_another(product: Product, admin: Admin) -> None:
     other = admin.told("POST", "/admin/v1/organizations", json={"name": "other"})["id"]
+    logged = admin.told("GET", f"{ORGANISATION}/audit_logs", params={"resource_ids": other})
+    assert [entry["type"] for entry in logged["data"]] == ["organization.created"]
     theirs = Admin(product.admin_url, ADMIN_KEY)
     theirs.headers["openai-organization"] = other
     their_project = theirs.project()

@@ -6,10 +6,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
+from redis import Redis
 
 from gateway.store.acl import acl_rules
+from gateway.store.server_check import findings
 from tests.stack.demo import Tenant, gwctl
 from tests.stack.gateway import start_gateway
 from tests.stack.process import StartError, free_port
@@ -123,6 +126,36 @@ def test_over_tls_as_a_user_of_few_rights(tmp_path: Path) -> None:
         # An authority that nobody has named is not trusted.
         with pytest.raises(StartError, match="certificate verify failed"):
             gwctl({"REDIS_URL": url, "GATEWAY_ADMIN_URL": ""}, "project", "list")
+
+
+def test_one_that_must_not_be_used_keeps_the_gateway_from_being_ready(
+    product: Product, tmp_path: Path
+) -> None:
+    """The one that is installed may be a fit one: then it is the same without the sentence."""
+    with Redis.from_url(product.redis_url) as redis:
+        known_bad = bool([each for each in findings(redis.info(), "refuse") if each.is_grave])
+    ops_port = free_port()
+    with start_gateway(
+        free_port(),
+        ops_port,
+        tmp_path,
+        redis_url=product.redis_url,
+        workers=product.triton_address,
+        peppers=PEPPERS,
+        env={"GATEWAY_REDIS_VERSION_CHECK": "refuse"},
+        wait=False,
+    ):
+        readyz = f"http://127.0.0.1:{ops_port}/readyz"
+
+        def told() -> str:
+            try:
+                return httpx.get(readyz).text
+            except httpx.TransportError:
+                return ""
+
+        expected = "CVE-2025-49844" if known_bad else "ready\n"
+        wait_until(lambda: expected in told(), f"/readyz says {expected}")
+        assert (httpx.get(readyz).status_code == 503) is known_bad
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ class ApiKeyEndpoints:
     async def create(self, call: AdminCall) -> Response:
         project = await call.project("iam:write")
         wanted = await call.body(CreateKey)
+        expires_at, ranges = _future(wanted.expires_at), read_ranges(wanted.source_cidrs)
         if wanted.principal_id is None:
             principal = await self._administration.default_application(project)
         else:
@@ -70,7 +71,6 @@ class ApiKeyEndpoints:
         if wanted.limits.changes:
             call.require("quota:write", project.project_id)
         limits = NO_LIMITS.changed(wanted.limits.changes)
-        ranges = read_ranges(wanted.source_cidrs)
         key = api_key.mint(os.urandom(api_key.ENTROPY_BYTES))
         await call.log(
             "api_key.created",
@@ -88,7 +88,7 @@ class ApiKeyEndpoints:
             project.project_id,
             wanted.name,
             peppers=self._peppers,
-            expires_at=_future(wanted.expires_at),
+            expires_at=expires_at,
             principal_id=principal.principal_id,
             source_cidrs=ranges,
             limits=limits,
@@ -151,8 +151,8 @@ class ApiKeyEndpoints:
     async def create_admin_key(self, call: AdminCall) -> Response:
         call.require("iam:write")
         wanted = await call.body(CreateAdminKey)
+        expires_at, ranges = _future(wanted.expires_at), read_ranges(wanted.source_cidrs)
         principal = await self._principal(call, wanted.principal_id)
-        ranges = read_ranges(wanted.source_cidrs)
         key = api_key.mint(os.urandom(api_key.ENTROPY_BYTES), "admin")
         await call.log(
             "api_key.created",
@@ -169,7 +169,7 @@ class ApiKeyEndpoints:
             None,
             wanted.name,
             peppers=self._peppers,
-            expires_at=_future(wanted.expires_at),
+            expires_at=expires_at,
             kind="admin",
             principal_id=principal.principal_id,
             source_cidrs=ranges,

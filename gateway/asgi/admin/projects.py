@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from typing import assert_never
 
@@ -13,7 +14,7 @@ from gateway.asgi.admin.call import AdminCall, refuse_managed
 from gateway.asgi.admin.listing import listed, paged, read_page
 from gateway.asgi.admin.objects import organisation_object, project_object
 from gateway.asgi.answers import json_answer
-from gateway.iam.ids import is_id
+from gateway.iam.ids import ENTROPY_BYTES, is_id, mint_id
 from gateway.iam.project_id import is_project_id
 from gateway.quota.limits import NO_LIMITS
 from gateway.responses import administration_errors
@@ -144,8 +145,9 @@ class ProjectEndpoints:
             raise administration_errors.invalid_value(
                 "id", "org_ and up to 64 letters, digits, _ or -."
             )
-        await call.log("organization.created", wanted.id or "", after={"name": wanted.name})
-        created = await self._principals.create_organisation(wanted.name, with_id=wanted.id)
+        organisation_id = wanted.id or mint_id("organisation", os.urandom(ENTROPY_BYTES))
+        await call.log("organization.created", organisation_id, after={"name": wanted.name})
+        created = await self._principals.create_organisation(wanted.name, with_id=organisation_id)
         match created:
             case OrganisationRecord():
                 return json_answer(organisation_object(created))
