@@ -22,7 +22,14 @@ fi
 
 apt=$directory/apt
 mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" >"$apt/sources.list"
+# From where this machine has its own packages, and signed by whom it trusts.
+# shellcheck disable=SC2016  # apt's own placeholder
+mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1)
+if [ -z "$mirror" ]; then
+  echo "apt knows no mirror yet (apt-get update): Redis 8.0 and Valkey 8.1 are not fetched." >&2
+  exit 1
+fi
+echo "deb $mirror trixie main" >"$apt/sources.list"
 options=(-qq -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$apt/lists"
   -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=root)
 
