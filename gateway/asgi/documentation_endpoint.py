@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import orjson
@@ -10,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.kept_file import KeptFile
 from gateway.openapi.document import build_document
 from gateway.openapi.operation import Operation
 from gateway.openapi.page import build_page
@@ -21,8 +21,8 @@ class DocumentationEndpoint:
     def __init__(self, operations: Sequence[Operation], *, version: str) -> None:
         document = build_document(operations, version=version)
         page = build_page(document)
-        self._document = _File(orjson.dumps(document), {"content-type": "application/json"})
-        self._page = _File(
+        self._document = KeptFile(orjson.dumps(document), {"content-type": "application/json"})
+        self._page = KeptFile(
             page.html.encode(),
             {
                 "content-type": "text/html; charset=utf-8",
@@ -32,30 +32,9 @@ class DocumentationEndpoint:
         )
 
     async def document(self, request: Request) -> Response:
+        telemetry_of(request.scope).route = "docs"
         return self._document.answer(request)
 
     async def page(self, request: Request) -> Response:
-        return self._page.answer(request)
-
-
-class _File:
-    """Bytes that a client may keep and ask about."""
-
-    def __init__(self, body: bytes, headers: dict[str, str]) -> None:
-        self._body = body
-        self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        self._headers = {
-            **headers,
-            "etag": self._etag,
-            # Kept, but asked about each time: a new version shows at once.
-            "cache-control": "no-cache",
-            "x-content-type-options": "nosniff",
-        }
-
-    def answer(self, request: Request) -> Response:
         telemetry_of(request.scope).route = "docs"
-        # Weakened on the way, perhaps, by a proxy that compresses.
-        known = request.headers.get("if-none-match", "").split(",")
-        if any(etag.strip().removeprefix("W/") in (self._etag, "*") for etag in known):
-            return Response(status_code=304, headers=self._headers)
-        return Response(self._body, headers=self._headers)
+        return self._page.answer(request)

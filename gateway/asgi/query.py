@@ -66,6 +66,12 @@ def choice(query: QueryParams, name: str, among: Sequence[Word], *, default: Wor
     return default if text is None else _choice(text, name, among)
 
 
+def is_entry_id(text: str) -> bool:
+    """Whether it is an id of a stream's entry, such as 1795348800123-0."""
+    first, _, second = text.partition("-")
+    return all(each.isascii() and each.isdigit() and len(each) < 20 for each in (first, second))
+
+
 def flag(query: QueryParams, name: str) -> bool:
     return choice(query, name, ("true", "false"), default="false") == "true"
 

@@ -23,6 +23,11 @@ PAGE = 100
 LOCAL_USER_AGENT = "gwctl without a gateway"
 
 
+def given(**fields: object) -> dict[str, object]:
+    """What was said on the command line: without those that are None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 class AdminClient:
     """Every method raises Complaint: what the API refused, or why it cannot be asked."""
 
@@ -70,7 +75,7 @@ class AdminClient:
         query: Mapping[str, object] | None = None,
         body: Mapping[str, object] | None = None,
     ) -> Json:
-        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        asked = given(**(query or {}))
         try:
             answer = await self._client.request(
                 method,

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from gateway.gwctl import values
-from gateway.gwctl.admin_client import AdminClient
+from gateway.gwctl.admin_client import AdminClient, given
 from gateway.gwctl.complaint import Complaint
 from gateway.gwctl.keys import token_row
 from gateway.gwctl.parsing import Subparsers, add_command, add_noun, add_project
@@ -192,15 +192,14 @@ def _add_policies(nouns: Subparsers) -> None:
 
 
 async def create_principal(kind: str, arguments: argparse.Namespace, api: AdminClient) -> Row:
-    body = {
-        "name": arguments.name,
-        "id": arguments.id,
-        "default_project_id": arguments.project,
-        "issuer": arguments.issuer,
-        "subject": arguments.subject,
-    }
-    given = {name: value for name, value in body.items() if value is not None}
-    return _principal_row(await api.post(f"/admin/v1/{kind}s", given))
+    body = given(
+        name=arguments.name,
+        id=arguments.id,
+        default_project_id=arguments.project,
+        issuer=arguments.issuer,
+        subject=arguments.subject,
+    )
+    return _principal_row(await api.post(f"/admin/v1/{kind}s", body))
 
 
 async def list_principals(
@@ -263,17 +262,16 @@ async def delete_policy(arguments: argparse.Namespace, api: AdminClient) -> Row:
 
 
 async def explain_policy(arguments: argparse.Namespace, api: AdminClient) -> Row:
-    body = {
-        "permission": arguments.permission,
-        "principal_id": arguments.principal,
-        "api_key_id": arguments.key,
-        "project_id": arguments.project,
-        "model": arguments.model,
-        "address": arguments.address,
-        "user_agent": arguments.user_agent,
-    }
-    given = {name: value for name, value in body.items() if value is not None}
-    told = await api.post(f"{POLICIES}/explain", given)
+    body = given(
+        permission=arguments.permission,
+        principal_id=arguments.principal,
+        api_key_id=arguments.key,
+        project_id=arguments.project,
+        model=arguments.model,
+        address=arguments.address,
+        user_agent=arguments.user_agent,
+    )
+    told = await api.post(f"{POLICIES}/explain", body)
     return {
         "allowed": told["allowed"],
         "policy": told["policy_id"],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.gwctl import values
-from gateway.gwctl.admin_client import AdminClient
+from gateway.gwctl.admin_client import AdminClient, given
 from gateway.gwctl.complaint import Complaint
 from gateway.gwctl.parsing import (
     PROJECT_HELP,
@@ -102,9 +102,7 @@ def add(nouns: Subparsers) -> None:
 
 
 async def create_project(arguments: argparse.Namespace, api: AdminClient) -> Row:
-    body: dict[str, object] = {"name": arguments.name, "limits": named_limits(arguments)}
-    if arguments.id is not None:
-        body["id"] = arguments.id
+    body = given(name=arguments.name, limits=named_limits(arguments), id=arguments.id)
     return project_row(await api.post(PROJECTS, body))
 
 
@@ -145,9 +143,7 @@ async def restore_project(arguments: argparse.Namespace, api: AdminClient) -> Ro
 
 
 async def create_organisation(arguments: argparse.Namespace, api: AdminClient) -> Row:
-    body: dict[str, object] = {"name": arguments.name}
-    if arguments.id is not None:
-        body["id"] = arguments.id
+    body = given(name=arguments.name, id=arguments.id)
     return _organisation_row(await api.post("/admin/v1/organizations", body))
 
 

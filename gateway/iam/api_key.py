@@ -75,6 +75,11 @@ def parse(token: str) -> ApiKey | None:
     return ApiKey(kid=match[3], secret=match[4], kind=_KINDS[match[2]])
 
 
+def redacted(kid: str, kind: KeyKind) -> str:
+    """A key's token as far as it may be seen."""
+    return f"{_PREFIXES[kind]}{kid}_..."
+
+
 def is_kid(text: str) -> bool:
     """Whether *text* has the shape of a kid; a key need not exist."""
     return _KID.fullmatch(text) is not None

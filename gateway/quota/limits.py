@@ -7,7 +7,7 @@ needs room under both. Any subset may be set.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -67,6 +67,13 @@ class Limits:
         for name, modes in MODES.items():
             if getattr(self, name) not in modes:
                 raise ValueError(f"{name} must be one of {', '.join(modes)}")
+
+    def budgets(self) -> Iterator[tuple[Quota, int, BudgetMode]]:
+        """Those of a day and a month that there are: the quota, its tokens, its mode."""
+        if self.daily_tokens is not None:
+            yield "daily_tokens", self.daily_tokens, self.daily_mode
+        if self.monthly_tokens is not None:
+            yield "monthly_tokens", self.monthly_tokens, self.monthly_mode
 
     def changed(self, changes: Mapping[str, int | str | None]) -> Limits:
         """These limits, but for those that are named in *changes*.

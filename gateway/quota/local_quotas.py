@@ -27,10 +27,6 @@ _RATES: tuple[tuple[Quota, str], ...] = (
     ("input_tokens_per_minute", "input_tokens"),
     ("output_tokens_per_minute", "output_tokens"),
 )
-_BUDGETS: tuple[tuple[Quota, str], ...] = (
-    ("daily_tokens", "daily_mode"),
-    ("monthly_tokens", "monthly_mode"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +44,9 @@ class _Bucket:
     rest_at: float = 0.0
 
     def wait_s(self, now: float, cost: int, per_minute: float) -> float:
-        """How long until *cost* passes; infinite if it never will."""
+        """How long until *cost* passes."""
         burst = max(per_minute * BURST_S / MINUTE_S, 1.0)
-        if cost > max(burst, 1.0):
+        if cost > burst:
             # More than a bucket holds: as long as it is full, it passes, and is paid off after.
             return max(self.rest_at - now, 0.0)
         used = max(self.rest_at - now, 0.0) * per_minute / MINUTE_S
@@ -198,9 +194,8 @@ class LocalQuotas:
     ) -> int | None:
         """Tokens that this gateway may still give away; None: there is no hard budget."""
         found: int | None = None
-        for quota, mode in _BUDGETS:
-            budget = getattr(limits, quota)
-            if budget is None or getattr(limits, mode) != "hard":
+        for quota, budget, mode in limits.budgets():
+            if mode != "hard":
                 continue
             left = getattr(remaining, quota)
             if left is None or not self._hard_budgets_allowed:
@@ -227,7 +222,7 @@ class LocalQuotas:
                 if limit is not None:
                     bucket = scope.buckets.setdefault(quota, _Bucket())
                     bucket.take(now, costs[cost], limit * part)
-            for quota, mode in _BUDGETS:
-                if getattr(limits, quota) is not None and getattr(limits, mode) == "hard":
+            for quota, _, mode in limits.budgets():
+                if mode == "hard":
                     scope.given[quota] = scope.given.get(quota, 0) + worst
         self._held[lease_id] = _Held(tuple(name for _, name, _, _ in scopes), worst)

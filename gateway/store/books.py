@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from redis.asyncio import Redis
@@ -19,7 +18,7 @@ from gateway.store import keys
 from gateway.store.errors import store_errors
 from gateway.store.replies import text
 from gateway.store.scope_state import ScopeState, read_counters, read_scope_state
-from gateway.store.usage import EPOCH, UsageReader
+from gateway.store.usage import EPOCH, UsageReader, month_of
 
 PAGE = 1000
 # Of one key of one model on one day: what the ledger and the counters are compared by.
@@ -113,7 +112,7 @@ class Books:
                 if scope in ("p", kid)
             ]
             of_day = sum(tokens for day, tokens in rows if day == state.day)
-            of_month = sum(tokens for day, tokens in rows if _month(day) == state.month)
+            of_month = sum(tokens for day, tokens in rows if month_of(day) == state.month)
             name = "project" if scope == "p" else scope
             for period, ledger, used in (
                 ("day", of_day, state.day_used),
@@ -138,8 +137,3 @@ def _counts(requests: int, usage: Usage) -> dict[str, int]:
         "output": usage.output_tokens,
         "reasoning": usage.reasoning_tokens,
     }
-
-
-def _month(day: int) -> int:
-    date = EPOCH + timedelta(days=day)
-    return date.year * 100 + date.month

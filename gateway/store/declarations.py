@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from redis.asyncio import Redis
@@ -269,24 +270,29 @@ class Declarations:
             )
 
         kids = {each.key.kid for each in declared.keys}
-        for key in await self._administration.list_keys():
-            if (
-                key.managed
-                and key.organisation_id == organisation_id
-                and key.state is KeyState.ACTIVE
-                and key.kid not in kids
-            ):
-                left("api_key", "revoke", key.kid, _bound(self._administration.revoke_key, key.kid))
+        for key in await self._administration.list_keys(organisation_id=organisation_id):
+            if key.managed and key.state is KeyState.ACTIVE and key.kid not in kids:
+                left(
+                    "api_key", "revoke", key.kid, partial(self._administration.revoke_key, key.kid)
+                )
         policy_ids = {each.policy_id for each in declared.policies}
         for policy in await self._policies.list_policies(organisation_id):
             if policy.managed and policy.policy_id not in policy_ids:
-                delete = _bound(self._policies.delete_policy, organisation_id, policy.policy_id)
-                left("policy", "delete", policy.policy_id, delete)
+                left(
+                    "policy",
+                    "delete",
+                    policy.policy_id,
+                    partial(self._policies.delete_policy, organisation_id, policy.policy_id),
+                )
         principal_ids = {each.principal_id for each in declared.principals}
         for principal in await self._principals.list_principals(organisation_id):
             if principal.managed and principal.principal_id not in principal_ids:
-                delete = _bound(self._principals.delete_principal, principal.principal_id)
-                left(principal.kind, "delete", principal.principal_id, delete)
+                left(
+                    principal.kind,
+                    "delete",
+                    principal.principal_id,
+                    partial(self._principals.delete_principal, principal.principal_id),
+                )
         project_ids = {each.project_id for each in declared.projects}
         for project in await self._administration.list_projects(organisation_id):
             if (
@@ -294,7 +300,7 @@ class Declarations:
                 and project.state is ProjectState.ACTIVE
                 and project.project_id not in project_ids
             ):
-                archive = _bound(
+                archive = partial(
                     self._administration.set_state, project.project_id, ProjectState.DISABLED
                 )
                 left("project", "archive", project.project_id, archive)
@@ -331,9 +337,3 @@ def _policy_told(policy: Policy) -> dict[str, object]:
         "principal_ids": sorted(policy.principal_ids),
         "rules": [rule_to_json(each) for each in policy.rules],
     }
-
-
-def _bound(
-    method: Callable[..., Awaitable[object]], *arguments: object
-) -> Callable[[], Awaitable[object]]:
-    return lambda: method(*arguments)

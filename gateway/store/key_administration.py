@@ -279,9 +279,14 @@ class KeyAdministration:
         await self._compilation.place_limits(record)
 
     async def list_keys(
-        self, of_project_id: str | None = None, *, principal_id: str | None = None
+        self,
+        of_project_id: str | None = None,
+        *,
+        principal_id: str | None = None,
+        organisation_id: str | None = None,
     ) -> list[KeyRecord]:
-        """The keys of a project, or of a principal, or of all; revoked ones as well. Oldest first.
+        """The keys of a project, of a principal, of an organisation, or all; revoked ones as well.
+        Oldest first.
 
         A project's keys are those that are for it when a request names none.
         """
@@ -294,9 +299,14 @@ class KeyAdministration:
                 else []
             )
         else:
+            organisations = (
+                await self._hashes.members(keys.ORGANISATIONS)
+                if organisation_id is None
+                else [organisation_id]
+            )
             indexes = [
                 keys.keys_of_principal(each)
-                for organisation in await self._hashes.members(keys.ORGANISATIONS)
+                for organisation in organisations
                 for each in await self._hashes.members(
                     keys.principals_of_organisation(organisation)
                 )

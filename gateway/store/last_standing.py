@@ -12,7 +12,7 @@ from typing import Never
 import anyio
 from cachetools import TTLCache
 
-from gateway.quota.limits import NO_LIMITS, Limits
+from gateway.quota.limits import Limits
 from gateway.quota.local_quotas import Remaining
 from gateway.store.errors import StoreUnavailable
 from gateway.store.standing import Standing, Standings
@@ -85,7 +85,4 @@ def _left(budget: int | None, taken: int) -> int | None:
 
 
 def _has_hard_budget(limits: Limits) -> bool:
-    return limits != NO_LIMITS and (
-        (limits.daily_tokens is not None and limits.daily_mode == "hard")
-        or (limits.monthly_tokens is not None and limits.monthly_mode == "hard")
-    )
+    return any(mode == "hard" for _, _, mode in limits.budgets())

@@ -201,8 +201,8 @@ class RedisLedger:
         """Charge a response for its *usage*, exactly once, however often this is called.
 
         *status* is the response's, for the ledger. Raises StoreUnavailable, after
-        *patience_s* if somebody waits; the charge may have happened then, and saying it again is harmless. Requests
-        should go through `Settler`, which does.
+        *patience_s* if somebody waits; the charge may have happened then, and saying it again
+        is harmless. Requests should go through `Settler`, which does.
         """
         project_id, kid = reservation.project_id, reservation.kid
         async with self._guard.call(patience_s):

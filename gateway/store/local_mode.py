@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from gateway.quota.limits import Limits
 from gateway.quota.local_quotas import LocalQuotas, Remaining
@@ -17,6 +16,7 @@ from gateway.quota.reservation import RateLimitState, Refused, Reservation
 from gateway.quota.usage import Usage
 from gateway.store.errors import StoreUnavailable
 from gateway.store.reserve_request import ReserveRequest
+from gateway.store.usage import month_of
 
 DAY_S = 86_400
 
@@ -74,12 +74,17 @@ class LocalMode:
         answer = self._quotas.admit(
             request["lease_id"],
             (
-                ("project", project_id, known.project, self._left(project_id, None, known.project)),
+                (
+                    "project",
+                    project_id,
+                    known.project,
+                    self._remaining(project_id, None, known.project),
+                ),
                 (
                     "key",
                     _scope_name(project_id, kid),
                     known.key,
-                    self._left(project_id, kid, known.key),
+                    self._remaining(project_id, kid, known.key),
                 ),
             ),
             input_tokens=request["input_tokens"],
@@ -96,7 +101,7 @@ class LocalMode:
         self._on_admitted(_concern(known))
         # Its own clock: it is the only one there is now.
         now = self._unix_time()
-        today = datetime.fromtimestamp(now, UTC)
+        day = int(now) // DAY_S
         return Reservation(
             lease_id=request["lease_id"],
             project_id=project_id,
@@ -106,8 +111,8 @@ class LocalMode:
             output_tokens=min(request["output_tokens"], answer.max_output_tokens),
             max_output_tokens=answer.max_output_tokens,
             admitted_at_ms=int(now * 1000),
-            day=int(now) // DAY_S,
-            month=today.year * 100 + today.month,
+            day=day,
+            month=month_of(day),
             rate_limits=RateLimitState(None, None),
             cut_by_budget=answer.cut_by_budget,
         )
@@ -128,21 +133,13 @@ class LocalMode:
         """From now on Redis counts."""
         self._quotas.reset()
 
-    def _left(self, project_id: str, kid: str | None, limits: Limits) -> Remaining:
-        return self._remaining(project_id, kid, limits)
-
 
 def _scope_name(project_id: str, kid: str | None) -> str:
     return project_id if kid is None else f"{project_id} {kid}"
 
 
 def _concern(known: KnownLimits) -> str:
-    modes = {
-        getattr(limits, mode)
-        for limits in (known.project, known.key)
-        for quota, mode in (("daily_tokens", "daily_mode"), ("monthly_tokens", "monthly_mode"))
-        if getattr(limits, quota) is not None
-    }
+    modes = {mode for limits in (known.project, known.key) for _, _, mode in limits.budgets()}
     if "hard" in modes:
         return "hard_budget"
     return "soft_budget" if "soft" in modes else "rates"

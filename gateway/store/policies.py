@@ -91,8 +91,7 @@ class Policies:
         if await self._principals.organisation(policy.organisation_id) is None:
             return UnknownOrganisation(policy.organisation_id)
         for principal_id in sorted(policy.principal_ids):
-            principal = await self._principals.active(principal_id)
-            if principal is None or principal.organisation_id != policy.organisation_id:
+            if await self._principals.active(principal_id, policy.organisation_id) is None:
                 return UnknownPrincipal(principal_id)
         foreign = await self._foreign_scope(policy)
         if foreign is not None:

@@ -227,10 +227,16 @@ class Principals:
             return await self.default_organisation()
         return await self.find_organisation(organisation_id)
 
-    async def active(self, principal_id: str) -> PrincipalRecord | None:
-        """The principal, unless it was deleted."""
+    async def active(
+        self, principal_id: str, organisation_id: str | None = None
+    ) -> PrincipalRecord | None:
+        """The principal, unless it was deleted, or is not of the organisation that is named."""
         principal = await self.find_principal(principal_id)
-        if principal is None or principal.state is PrincipalState.DELETED:
+        if (
+            principal is None
+            or principal.state is PrincipalState.DELETED
+            or organisation_id not in (None, principal.organisation_id)
+        ):
             return None
         return principal
 

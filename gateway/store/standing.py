@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from redis.asyncio import Redis
@@ -12,7 +11,7 @@ from gateway.store import keys
 from gateway.store.errors import store_errors
 from gateway.store.replies import text
 from gateway.store.scope_state import Lease, read_lease, read_scope_state
-from gateway.store.usage import EPOCH
+from gateway.store.usage import month_of
 
 DAY_S = 86_400
 MAX_LEASES = 1000
@@ -46,9 +45,8 @@ class Standings:
             concurrent = await self._redis.zcount(open_leases, int(now_s) * 1000, "+inf")
         state = read_scope_state(packed)
         day = int(now_s) // DAY_S
-        today = EPOCH + timedelta(days=day)
         this_day = state.day == day
-        this_month = state.month == today.year * 100 + today.month
+        this_month = state.month == month_of(day)
         return Standing(
             day_used=state.day_used if this_day else 0,
             day_reserved=state.day_reserved if this_day else 0,

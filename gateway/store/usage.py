@@ -47,6 +47,12 @@ class LedgerEntry:
     admitted_at_ms: int
 
 
+def month_of(day: int) -> int:
+    """YYYYMM of a day since 1970-01-01, as months.lua has it."""
+    date_ = EPOCH + timedelta(days=day)
+    return date_.year * 100 + date_.month
+
+
 class UsageReader:
     """Reads counters and ledger. Every method raises StoreUnavailable."""
 

@@ -11,32 +11,19 @@ import shlex
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from redis import Redis
 
-from gateway.gwctl.__main__ import main
 from gateway.gwctl.arguments import parser
 from gateway.iam.api_key import parse
+from tests.stack.gwctl_outcome import Gwctl, gwctl_in_process
 from tests.stack.process import free_port
-
-Gwctl = Callable[..., "Outcome"]
 
 # All but the response's id: kid, model, status, verdict; request, tokens; day, admitted at.
 LEDGER_ENTRY = "kid1,gpt-oss-120b,completed,settled,1,100,64,40,30,20779,1795348800123"
-
-
-class Outcome:
-    def __init__(self, code: int, stdout: str, stderr: str) -> None:
-        self.code, self.stdout, self.stderr = code, stdout, stderr
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.stderr
-        return json.loads(self.stdout)
 
 
 @pytest.fixture
@@ -48,16 +35,7 @@ def gwctl(
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{redis_port}/0")
     monkeypatch.setenv("GATEWAY_KEY_PEPPERS", f"1:{'ab' * 32}")
 
-    def run(*arguments: str) -> Outcome:
-        try:
-            code = main(arguments)
-        except SystemExit as exc:
-            assert isinstance(exc.code, int)
-            code = exc.code
-        printed = capsys.readouterr()
-        return Outcome(code, printed.out, printed.err)
-
-    return run
+    return gwctl_in_process(capsys)
 
 
 def test_a_tenant_is_set_up_and_shut_out(gwctl: Gwctl) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,28 @@ def running_product(
             gateway=gateway,
             triton=triton,
         )
+
+
+@contextmanager
+def more_gateways(product: Product, directories: Iterable[Path]) -> Iterator[list[str]]:
+    """Further gateways on the product's Redis and worker, one a directory; their addresses."""
+    with ExitStack() as running:
+        urls = []
+        for directory in directories:
+            port = free_port()
+            running.enter_context(
+                start_gateway(
+                    port,
+                    free_port(),
+                    directory,
+                    redis_url=product.redis_url,
+                    workers=product.triton_address,
+                    peppers=PEPPERS,
+                    env={"GATEWAY_DRAIN_DELAY_S": "0"},
+                )
+            )
+            urls.append(f"http://127.0.0.1:{port}")
+        yield urls
 
 
 def metric_sample(exposition: str, name: str, labels: Mapping[str, str]) -> float:

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.gwctl.__main__ import main
 from tests.stack.demo import Tenant
+from tests.stack.gwctl_outcome import Gwctl, gwctl_in_process
 from tests.stack.process import free_port
 from tests.stack.product import ADMIN_KEY, Product
 from tests.system.http import create
 from tests.system.waiting import wait_until
-
-
-class Outcome:
-    def __init__(self, code: int, stdout: str, stderr: str) -> None:
-        self.code, self.stdout, self.stderr = code, stdout, stderr
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.stderr
-        return json.loads(self.stdout)
-
-
-Gwctl = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -42,12 +27,7 @@ def gwctl(
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
     monkeypatch.delenv("GATEWAY_KEY_PEPPERS", raising=False)
 
-    def run(*arguments: str) -> Outcome:
-        code = main(arguments)
-        printed = capsys.readouterr()
-        return Outcome(code, printed.out, printed.err)
-
-    return run
+    return gwctl_in_process(capsys)
 
 
 def of(gwctl: Gwctl, *arguments: str) -> Any:

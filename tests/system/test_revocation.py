@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
 import pytest
@@ -21,9 +19,7 @@ from gateway.store.administration import Administration, IssuedKey
 from gateway.store.policies import Policies
 from gateway.store.principals import Principals
 from gateway.store.records import ProjectState
-from tests.stack.gateway import start_gateway
-from tests.stack.process import free_port
-from tests.stack.product import PEPPERS, Product
+from tests.stack.product import PEPPERS, Product, more_gateways
 from tests.system.http import MODEL
 
 TRIALS = int(os.environ.get("REVOCATION_TRIALS", "30"))
@@ -53,24 +49,9 @@ def urls(
     product: Product, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str, str]]:
     """Three gateways on one Redis and one worker."""
-    with ExitStack() as stack:
-
-        def another() -> str:
-            port, directory = free_port(), tmp_path_factory.mktemp("gateway")
-            stack.enter_context(
-                start_gateway(
-                    port,
-                    free_port(),
-                    Path(directory),
-                    redis_url=product.redis_url,
-                    workers=product.triton_address,
-                    peppers=PEPPERS,
-                    env={"GATEWAY_DRAIN_DELAY_S": "0"},
-                )
-            )
-            return f"http://127.0.0.1:{port}"
-
-        yield product.url, another(), another()
+    directories = [tmp_path_factory.mktemp("gateway") for _ in range(2)]
+    with more_gateways(product, directories) as (second, third):
+        yield product.url, second, third
 
 
 @pytest.mark.timeout(1800)

@@ -10,17 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.stack.demo import Tenant
-from tests.stack.gateway import start_gateway
-from tests.stack.process import free_port
-from tests.stack.product import PEPPERS, Product
+from tests.stack.product import Product, more_gateways
 from tests.system.http import create, simulate, streamed
 from tests.system.waiting import wait_until
 
@@ -31,23 +27,9 @@ CLIENTS = 12
 @pytest.fixture(scope="module")
 def urls(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """The product's gateway and two more."""
-    with ExitStack() as stack:
-        urls = [product.url]
-        for _ in range(2):
-            port = free_port()
-            stack.enter_context(
-                start_gateway(
-                    port,
-                    free_port(),
-                    Path(tmp_path_factory.mktemp("gateway")),
-                    redis_url=product.redis_url,
-                    workers=product.triton_address,
-                    peppers=PEPPERS,
-                    env={"GATEWAY_DRAIN_DELAY_S": "0"},
-                )
-            )
-            urls.append(f"http://127.0.0.1:{port}")
-        yield urls
+    directories = [tmp_path_factory.mktemp("gateway") for _ in range(2)]
+    with more_gateways(product, directories) as others:
+        yield [product.url, *others]
 
 
 def hammer(work: Callable[[int], None], until: Callable[[], bool]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -216,25 +217,30 @@ class Model:
         scope.day_reserved += input + max_output
         scope.month_reserved += input + max_output
 
-    def renew(self, lease_id: str, used: Tokens) -> bool:
-        """Whether it is known."""
-        lease = self.leases.get(lease_id)
-        if lease is None:
-            return False
-        before = lease.used
-        lease.used = Tokens(
-            max(before.input, used.input),
-            max(before.cached, used.cached),
-            max(before.output, used.output),
-            max(before.reasoning, used.reasoning),
-        )
-        lease.ends_ms = self.now_ms + self.lease_ms
-        if lease.used.output > lease.output:
-            more = CHUNK * math.ceil((lease.used.output - lease.output) / CHUNK)
-            lease.output += more
-            for name in (PROJECT, lease.kid):
-                self._correct(name, self.scopes[name], 0, more)
-        return True
+    def renew(self, told: Mapping[str, Tokens]) -> set[str]:
+        """Which leases are not known. Buckets take at once what all of them need more."""
+        unknown: set[str] = set()
+        more: Counter[str] = Counter()
+        for lease_id, used in told.items():
+            lease = self.leases.get(lease_id)
+            if lease is None:
+                unknown.add(lease_id)
+                continue
+            before = lease.used
+            lease.used = Tokens(
+                max(before.input, used.input),
+                max(before.cached, used.cached),
+                max(before.output, used.output),
+                max(before.reasoning, used.reasoning),
+            )
+            lease.ends_ms = self.now_ms + self.lease_ms
+            if lease.used.output > lease.output:
+                taken = CHUNK * math.ceil((lease.used.output - lease.output) / CHUNK)
+                lease.output += taken
+                more.update({PROJECT: taken, lease.kid: taken})
+        for name, tokens in more.items():
+            self._correct(name, self.scopes[name], 0, tokens)
+        return unknown
 
     def settle(self, lease_id: str, kid: str, told: Admitted, used: Tokens) -> str:
         if lease_id in self.settled:

@@ -275,8 +275,7 @@ class Walk:
                 for each in chosen
             ],
         )
-        # As the script: all are noted before any bucket takes more, whose sums are taken at once.
-        expected = _renewed(self.model, chosen, told)
+        expected = self.model.renew(told)
         assert unknown == expected, (unknown, expected)
 
     async def _settle(self) -> None:
@@ -425,27 +424,6 @@ class Walk:
                 kid = name.decode().rsplit("|", 1)[1]
                 counted[day, kid] = _counts(*read_counters(value))
         assert counted == expected, _difference(counted, expected)
-
-
-def _renewed(model: Model, chosen: list[Request], told: dict[str, Tokens]) -> set[str]:
-    """`Model.renew` of all; but buckets take the sum of what all need, at once."""
-    unknown: set[str] = set()
-    more: Counter[str] = Counter()
-    for request in chosen:
-        lease = model.leases.get(request.lease_id)
-        if lease is None:
-            unknown.add(request.lease_id)
-            continue
-        before = lease.output
-        scopes = copy.deepcopy(model.scopes)
-        model.renew(request.lease_id, told[request.lease_id])
-        model.scopes = scopes
-        more[PROJECT] += lease.output - before
-        more[lease.kid] += lease.output - before
-    for name, tokens in more.items():
-        if tokens and name in model.scopes:
-            model._correct(name, model.scopes[name], 0, tokens)
-    return unknown
 
 
 def _usage(used: Tokens) -> dict[str, int]:

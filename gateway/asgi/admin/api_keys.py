@@ -15,10 +15,10 @@ from starlette.responses import Response
 
 from gateway.asgi.admin.bodies import CreateAdminKey, CreateKey, LimitsBody, RotateKey
 from gateway.asgi.admin.call import AdminCall, refuse_managed
-from gateway.asgi.admin.listing import paged
+from gateway.asgi.admin.listing import listed, page_of
 from gateway.asgi.admin.objects import Json, key_object
 from gateway.asgi.answers import json_answer
-from gateway.asgi.standings import limits_object
+from gateway.asgi.standings import limits_changes
 from gateway.iam import api_key
 from gateway.iam.address import Ranges
 from gateway.iam.policy import Projects
@@ -114,13 +114,13 @@ class ApiKeyEndpoints:
         key = await self._key(call, project)
         wanted = await call.body(LimitsBody)
         refuse_managed(key, "API key", key.kid)
-        before, after = limits_object(key.limits), limits_object(key.limits.changed(wanted.changes))
+        before, after = limits_changes(key.limits, wanted.changes)
         await call.log(
             "api_key.updated",
             key.kid,
             project_id=project.project_id,
-            before={name: before[name] for name in wanted.changes},
-            after={name: after[name] for name in wanted.changes},
+            before=before,
+            after=after,
         )
         return await self._changed(
             await self._administration.set_key_limits(key.kid, wanted.changes)
@@ -143,8 +143,8 @@ class ApiKeyEndpoints:
         call.require("iam:read")
         records = [
             each
-            for each in await self._administration.list_keys()
-            if each.kind == "admin" and each.organisation_id == call.organisation_id
+            for each in await self._administration.list_keys(organisation_id=call.organisation_id)
+            if each.kind == "admin"
         ]
         return await self._paged(call, records)
 
@@ -212,8 +212,8 @@ class ApiKeyEndpoints:
         return key
 
     async def _principal(self, call: AdminCall, principal_id: str) -> PrincipalRecord:
-        principal = await self._principals.active(principal_id)
-        if principal is None or principal.organisation_id != call.organisation_id:
+        principal = await self._principals.active(principal_id, call.organisation_id)
+        if principal is None:
             raise administration_errors.no_such("principal", principal_id)
         return principal
 
@@ -246,16 +246,16 @@ class ApiKeyEndpoints:
         return await self._administration.revoke_key(key.kid)
 
     async def _paged(self, call: AdminCall, records: Sequence[KeyRecord]) -> Response:
+        shown, has_more = page_of(call.request, records, lambda key: key.kid)
         owners = {
             each: await self._principals.find_principal(each)
-            for each in {key.principal_id for key in records}
+            for each in {key.principal_id for key in shown}
         }
         now = int(time.time())
-        return paged(
-            call.request,
-            records,
-            lambda key: key.kid,
-            lambda key: key_object(key, owners[key.principal_id], now=now),
+        return listed(
+            [key_object(key, owners[key.principal_id], now=now) for key in shown],
+            ids=[key.kid for key in shown],
+            has_more=has_more,
         )
 
     async def _told(self, key: KeyRecord) -> Json:

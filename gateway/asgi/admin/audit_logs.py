@@ -45,7 +45,7 @@ class AuditEndpoints:
             )
 
         after = asked.get("after")
-        if after is not None and not _is_entry_id(after):
+        if after is not None and not query.is_entry_id(after):
             raise administration_errors.invalid_value("after", "use last_id of the page before.")
         entries = await self._audit.page(wanted, before=after, count=limit + 1)
         shown = entries[:limit]
@@ -68,8 +68,3 @@ class AuditEndpoints:
                 "broken_at": found.broken_at,
             }
         )
-
-
-def _is_entry_id(text: str) -> bool:
-    first, _, second = text.partition("-")
-    return all(each.isascii() and each.isdigit() and len(each) < 20 for each in (first, second))

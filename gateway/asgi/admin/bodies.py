@@ -125,19 +125,12 @@ class DeclaredProjectBody(AdminModel):
     limits: LimitsBody = LimitsBody()
 
 
-class DeclaredPrincipalBody(AdminModel):
+class DeclaredPrincipalBody(CreatePrincipal):
     id: Id
-    name: Name
-    default_project_id: Id | None = None
-    issuer: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    subject: Annotated[str, Field(min_length=1, max_length=500)] | None = None
 
 
-class DeclaredPolicyBody(AdminModel):
+class DeclaredPolicyBody(PolicyBody):
     id: Id
-    name: Name
-    principal_ids: list[Id]
-    rules: list[dict[str, object]]
 
 
 class DeclaredKeyBody(AdminModel):

@@ -15,6 +15,7 @@ from gateway.asgi.boundary import telemetry_of
 from gateway.iam.decision import Target
 from gateway.iam.ids import DEFAULT_ORGANISATION, is_id
 from gateway.iam.permissions import Permission
+from gateway.iam.policy import Policy
 from gateway.responses import administration_errors
 from gateway.responses.json_body import parse_json_object
 from gateway.responses.validation import validated
@@ -98,7 +99,7 @@ def actor_of(administrator: Administrator, request: Request) -> Actor:
 
 
 def refuse_managed(
-    record: ProjectConfig | KeyRecord | PrincipalRecord, what: str, record_id: str
+    record: ProjectConfig | KeyRecord | PrincipalRecord | Policy, what: str, record_id: str
 ) -> None:
     """Raises ApiError, 409, for what a file declares: the next `gwctl apply` would undo it."""
     if record.managed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib import resources
 from importlib.abc import Traversable
 
@@ -10,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.asgi.boundary import telemetry_of
+from gateway.asgi.kept_file import KeptFile
 from gateway.responses import administration_errors
 
 _TYPES = {
@@ -25,9 +25,6 @@ _HEADERS = {
     " img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    # Kept, but asked about each time: a new version shows at once.
-    "cache-control": "no-cache",
 }
 
 
@@ -35,7 +32,10 @@ class ConsoleFiles:
     """All of them are read once, so no path of a request is ever one of the file system."""
 
     def __init__(self) -> None:
-        self._files = dict(_read(resources.files("gateway.console") / "files"))
+        self._files = {
+            name: KeptFile(body, {**_HEADERS, "content-type": _TYPES[name.rpartition(".")[2]]})
+            for name, body in _read(resources.files("gateway.console") / "files")
+        }
 
     async def entry(self, request: Request) -> Response:
         telemetry_of(request.scope).route = "console"
@@ -45,18 +45,10 @@ class ConsoleFiles:
     async def file(self, request: Request) -> Response:
         telemetry_of(request.scope).route = "console"
         path: str = request.path_params["path"] or "index.html"
-        body = self._files.get(path)
-        if body is None:
+        file = self._files.get(path)
+        if file is None:
             raise administration_errors.nothing_here()
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        headers = {
-            **_HEADERS,
-            "content-type": _TYPES[path.rpartition(".")[2]],
-            "etag": etag,
-        }
-        if request.headers.get("if-none-match", "").removeprefix("W/") == etag:
-            return Response(status_code=304, headers=headers)
-        return Response(body, headers=headers)
+        return file.answer(request)
 
 
 def _read(directory: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from gateway.asgi.admin.call import AdminCall, refuse_managed
 from gateway.asgi.admin.listing import listed
 from gateway.asgi.admin.objects import rate_limit_object
 from gateway.asgi.answers import json_answer
-from gateway.asgi.standings import limits_object, standing_object
+from gateway.asgi.standings import limits_changes, standing_object
 from gateway.responses import administration_errors
 from gateway.store.administration import Administration, UnknownProject
 from gateway.store.records import ProjectConfig
@@ -60,16 +60,13 @@ class LimitEndpoints:
         refuse_managed(project, "project", project.project_id)
         if not changes:
             return project
-        before, after = (
-            limits_object(project.limits),
-            limits_object(project.limits.changed(changes)),
-        )
+        before, after = limits_changes(project.limits, changes)
         await call.log(
             "rate_limit.updated",
             project.project_id,
             project_id=project.project_id,
-            before={name: before[name] for name in changes},
-            after={name: after[name] for name in changes},
+            before=before,
+            after=after,
         )
         changed = await self._administration.set_limits(project.project_id, changes)
         match changed:

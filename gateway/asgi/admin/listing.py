@@ -25,7 +25,17 @@ def paged(
     id_of: Callable[[Record], str],
     told: Callable[[Record], Json],
 ) -> Response:
-    """The page of *records* that `limit` and `after` name. Raises ApiError: 400."""
+    """The page of *records* that `limit` and `after` name, as JSON. Raises ApiError: 400."""
+    shown, has_more = page_of(request, records, id_of)
+    return listed(
+        [told(each) for each in shown], ids=[id_of(each) for each in shown], has_more=has_more
+    )
+
+
+def page_of(
+    request: Request, records: Sequence[Record], id_of: Callable[[Record], str]
+) -> tuple[Sequence[Record], bool]:
+    """The records of that page, and whether there are more. Raises ApiError: 400."""
     limit, after = read_page(request)
     first = 0
     if after is not None:
@@ -35,12 +45,7 @@ def paged(
                 "Invalid 'after': it is not in this list.", code="invalid_value", param="after"
             )
         first = positions[0] + 1
-    shown = records[first : first + limit]
-    return listed(
-        [told(each) for each in shown],
-        ids=[id_of(each) for each in shown],
-        has_more=first + limit < len(records),
-    )
+    return records[first : first + limit], first + limit < len(records)
 
 
 def read_page(request: Request) -> tuple[int, str | None]:

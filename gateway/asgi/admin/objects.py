@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from gateway.asgi.standings import limits_object
+from gateway.iam.api_key import redacted
 from gateway.iam.policy import Policy, rule_to_json
 from gateway.store.audit import AuditEntry
 from gateway.store.records import (
@@ -20,7 +21,6 @@ from gateway.store.scope_state import Lease
 from gateway.store.usage import LedgerEntry
 
 Json = dict[str, object]
-_PREFIX = {"tenant": "gwk", "admin": "gwa"}
 
 
 def organisation_object(organisation: OrganisationRecord) -> Json:
@@ -68,7 +68,7 @@ def key_object(key: KeyRecord, owner: PrincipalRecord | None, *, now: int) -> Js
         "object": "organization.project.api_key" if is_tenants else "organization.admin_api_key",
         "id": key.kid,
         "name": key.name,
-        "redacted_value": f"{_PREFIX[key.kind]}_{key.kid}_...",
+        "redacted_value": redacted(key.kid, key.kind),
         "created_at": key.created_at,
         "last_used_at": key.last_used_at,
         "owner": (_owner_object if is_tenants else _admin_owner_object)(key.principal_id, owner),

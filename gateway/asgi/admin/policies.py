@@ -9,7 +9,7 @@ from typing import assert_never
 from starlette.responses import Response
 
 from gateway.asgi.admin.bodies import Explain, PolicyBody
-from gateway.asgi.admin.call import AdminCall
+from gateway.asgi.admin.call import AdminCall, refuse_managed
 from gateway.asgi.admin.listing import listed, paged
 from gateway.asgi.admin.objects import Json, policy_object
 from gateway.asgi.answers import json_answer
@@ -57,7 +57,7 @@ class PolicyEndpoints:
         """Whole: principals or rules that are not named are gone."""
         call.require("iam:write")
         before = await self._policy(call)
-        _refuse_managed(before)
+        refuse_managed(before, "policy", before.policy_id)
         policy = await self._read(call, before.policy_id)
         await call.log(
             "policy.updated",
@@ -70,7 +70,7 @@ class PolicyEndpoints:
     async def delete(self, call: AdminCall) -> Response:
         call.require("iam:write")
         policy = await self._policy(call)
-        _refuse_managed(policy)
+        refuse_managed(policy, "policy", policy.policy_id)
         await call.log("policy.deleted", policy.policy_id, before=policy_object(policy))
         await self._policies.delete_policy(call.organisation_id, policy.policy_id)
         return json_answer(
@@ -139,8 +139,8 @@ class PolicyEndpoints:
                 _unusable(key, time.time() if asked.at is None else asked.at),
             )
         assert asked.principal_id is not None
-        principal = await self._principals.active(asked.principal_id)
-        if principal is None or principal.organisation_id != call.organisation_id:
+        principal = await self._principals.active(asked.principal_id, call.organisation_id)
+        if principal is None:
             raise administration_errors.no_such("principal", asked.principal_id)
         return Grant(principal.organisation_id, principal.lines), asked.project_id, None
 
@@ -184,11 +184,6 @@ class PolicyEndpoints:
         if policy is None or policy.organisation_id != call.organisation_id:
             raise administration_errors.no_such("policy", policy_id)
         return policy
-
-
-def _refuse_managed(policy: Policy) -> None:
-    if policy.managed:
-        raise administration_errors.managed_object("policy", policy.policy_id)
 
 
 def _unusable(key: KeyRecord, at: float) -> str | None:

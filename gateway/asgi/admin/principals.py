@@ -225,12 +225,8 @@ class PrincipalEndpoints:
 
     async def _principal(self, kind: PrincipalKind, call: AdminCall) -> PrincipalRecord:
         principal_id = call.request.path_params["principal_id"]
-        principal = await self._principals.active(principal_id)
-        if (
-            principal is None
-            or principal.organisation_id != call.organisation_id
-            or principal.kind != kind
-        ):
+        principal = await self._principals.active(principal_id, call.organisation_id)
+        if principal is None or principal.kind != kind:
             raise administration_errors.no_such("principal", principal_id)
         return principal
 
