@@ -63,6 +63,8 @@ class Generation:
     deadline_unix_ms: int
     constraint: OutputConstraint | None = None  # None = whatever the model writes
     top_logprobs: int | None = None  # alternatives to tell beside each token; None = no logprobs
+    # So many of the prompt's last ids are no prompt: they were generated, by a worker that failed.
+    generated_tokens: int = 0
 
 
 class FinishReason(enum.Enum):

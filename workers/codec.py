@@ -39,6 +39,14 @@ class Job:
     request: EngineRequest
     deadline_unix_ms: int  # 0 = none
 
+    @property
+    def request_id(self) -> str:
+        return self.request.request_id
+
+    @property
+    def generated_tokens(self) -> int:
+        return self.request.generated_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -46,6 +54,7 @@ class Refusal:
 
     request_id: str  # "" when it could not be read
     error: wire.Error
+    generated_tokens: int = 0
 
 
 def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job | Refusal:
@@ -75,6 +84,7 @@ def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job 
         cache_salt=message.cache_salt,
         constraint=_constraint(message.constraint) if message.HasField("constraint") else None,
         top_logprobs=message.top_logprobs if message.HasField("top_logprobs") else None,
+        generated_tokens=message.generated_tokens,
     )
     return Job(request, message.deadline_unix_ms)
 
@@ -123,6 +133,8 @@ def _complaint(prompt: Sequence[int], message: wire.GenerateRequest) -> str | No
         return "input_ids is empty"
     if min(prompt) < 0 or max(prompt) >= vocabulary.SIZE:
         return f"input_ids: ids must be within 0 ... {vocabulary.SIZE - 1}"
+    if message.generated_tokens >= len(prompt):
+        return "generated_tokens must be fewer than input_ids"
     if message.max_tokens < 1:
         return "max_tokens must be at least 1"
     if any(token_id >= vocabulary.SIZE for token_id in message.stop_token_ids):

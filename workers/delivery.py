@@ -26,11 +26,19 @@ class State(enum.Enum):
 class Outbox:
     """The unsent part of one generation. Not thread-safe."""
 
-    def __init__(self, *, engine: str, arrived_at: float, heartbeat_s: float) -> None:
-        """*arrived_at*: seconds of the monotonic clock, as all times here."""
+    def __init__(
+        self, *, engine: str, arrived_at: float, heartbeat_s: float, generated_tokens: int = 0
+    ) -> None:
+        """Begin with nothing to say.
+
+        Args:
+            arrived_at: seconds of the monotonic clock, as all times here.
+            generated_tokens: behind so many the engine goes on.
+        """
         self._engine = engine
         self._arrived_at = arrived_at
         self._heartbeat_s = heartbeat_s
+        self._generated_tokens = generated_tokens
         self._state = State.OPEN
         self._seq = 0
         self._spoke_at = arrived_at
@@ -107,7 +115,10 @@ class Outbox:
 
     def _started(self, now: float) -> wire.Started:
         return wire.Started(
-            engine=self._engine, cached_tokens=self._cached_tokens, queue_ms=self._queue_ms(now)
+            engine=self._engine,
+            cached_tokens=self._cached_tokens,
+            queue_ms=self._queue_ms(now),
+            generated_tokens=self._generated_tokens,
         )
 
     def _put_ending(

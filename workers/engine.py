@@ -60,6 +60,9 @@ class EngineRequest:
     cache_salt: str
     constraint: OutputConstraint | None = None
     top_logprobs: int | None = None  # None: no log probabilities are wanted
+    # So many of the prompt's last ids are the turn's first: another worker generated them.
+    # The constraint's grammar begins there, and so do penalties, if the engine can.
+    generated_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,14 +103,14 @@ class Worker:
     def submit(self, prompt: Sequence[int], blob: bytes, channel: Channel) -> None:
         """Serve one request, or refuse it; either way *channel* hears all about it."""
         job = codec.read_job(prompt, blob, context_tokens=self._settings.context_tokens)
-        request_id = job.request_id if isinstance(job, codec.Refusal) else job.request.request_id
         generation = LiveGeneration(
-            request_id,
+            job.request_id,
             channel,
             Outbox(
                 engine=self._engine.name,
                 arrived_at=time.monotonic(),
                 heartbeat_s=self._settings.heartbeat_ms / 1000,
+                generated_tokens=job.generated_tokens,
             ),
             prompt_tokens=len(prompt),
             tally=self._tally,

@@ -200,9 +200,10 @@ class Metrics:
             ("worker", "reason"),
             registry=registry,
         )
-        self.worker_retries = Counter(
-            "gw_worker_retries",
-            "Generations moved to another worker before their first token",
+        self.worker_takeovers = Counter(
+            "gw_worker_takeovers",
+            "Generations that another worker took over: before_first_token or mid_stream",
+            ("when",),
             registry=registry,
         )
         self.draining = Gauge(

@@ -14,5 +14,6 @@ class UpstreamTelemetry:
     def worker_failed(self, address: str, reason: str) -> None:
         self._metrics.worker_failures.labels(address, reason).inc()
 
-    def retried(self) -> None:
-        self._metrics.worker_retries.inc()
+    def taken_over(self, generated_tokens: int) -> None:
+        when = "mid_stream" if generated_tokens else "before_first_token"
+        self._metrics.worker_takeovers.labels(when).inc()

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc.service_pb2 import ModelInferRequest
 
-from gateway.generation import Chunk
+from gateway.generation import Chunk, Generation
 from gateway.upstream.codec import ChunkReader
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from gateway.upstream.watchdog import Watchdog
@@ -31,38 +31,38 @@ class UpstreamTimeouts:
     connect_s: float = 3.0  # until there is a connection to the worker
     idle_s: float = 15.0  # between two messages; workers send heartbeats every 5
     first_token_s: float = 60.0  # from the start of the generation, over all attempts
+    takeover_s: float = 5.0  # until there is a worker that goes on with half a turn
 
 
 class Attempt:
     """What one worker generates.
 
     Args:
-        tokens: what to book on the worker: prompt and output.
+        request: *generation* as the worker will read it.
         first_token_at: when the first token must be there, in the loop's time.
         end_at: when the whole generation must be; None = whenever.
-        wants_logprobs: the request asks for them, so each token must come with one.
     """
 
     def __init__(
         self,
         worker: Worker,
+        generation: Generation,
         request: ModelInferRequest,
         timeouts: UpstreamTimeouts,
         *,
-        tokens: int,
         first_token_at: float,
         end_at: float | None,
-        wants_logprobs: bool,
     ) -> None:
         self.worker = worker
+        self.generated_tokens = generation.generated_tokens  # before it began
         self.has_tokens = False  # the worker has generated some
         self._request = request
         self._timeouts = timeouts
         self._first_token_at = first_token_at
         self._end_at = end_at
         self._loop = asyncio.get_running_loop()
-        self._booking = worker.book(tokens)
-        self._chunks = ChunkReader(worker.address, wants_logprobs=wants_logprobs)
+        self._booking = worker.book(len(generation.prompt) + generation.max_output_tokens)
+        self._chunks = ChunkReader(worker.address, generation)
         self._call: Any = None
         self._watchdog = Watchdog(self._cancel)
 

@@ -56,12 +56,15 @@ def encode_request(generation: Generation, *, model_name: str) -> ModelInferRequ
 class ChunkReader:
     """Decodes the messages of one stream in order, and holds the worker to the contract."""
 
-    def __init__(self, worker: str, *, wants_logprobs: bool = False) -> None:
+    def __init__(self, worker: str, generation: Generation) -> None:
+        """*worker* and what was asked of it."""
         self.load: wire.WorkerLoad | None = None  # as the last message told, if it did
         # Came beside tokens, which have to be passed on first.
         self.failure: AttemptFailed | None = None
         self._worker = worker
-        self._wants_logprobs = wants_logprobs
+        self._wants_logprobs = generation.top_logprobs is not None
+        self._generated_tokens = generation.generated_tokens
+        self._max_tokens = generation.max_output_tokens
         self._next_seq = 0
         self._tokens = 0
         self._cached_tokens = 0
@@ -86,6 +89,8 @@ class ChunkReader:
         self.load = message.load if message.HasField("load") else None
         token_ids = tuple(message.token_ids)
         self._tokens += len(token_ids)
+        if self._tokens > self._max_tokens:
+            raise ContractViolation(f"{self._tokens} tokens; {self._max_tokens} were asked for")
         if message.HasField("error"):
             self._ended = True
             self.failure = _failure(message.error)
@@ -93,6 +98,7 @@ class ChunkReader:
                 raise self.failure
         finish_reason = cached_tokens = None
         if message.HasField("started"):
+            self._check_start(message.started)
             self._cached_tokens = cached_tokens = message.started.cached_tokens
         if message.HasField("finished"):
             finish_reason = self._finish_reason(message.finished)
@@ -119,6 +125,13 @@ class ChunkReader:
         if message.HasField("started") != (message.seq == 0) and not message.HasField("error"):
             raise ContractViolation(f"`started` missing or repeated in chunk {message.seq}")
         self._next_seq += 1
+
+    def _check_start(self, started: wire.Started) -> None:
+        if started.generated_tokens != self._generated_tokens:
+            raise ContractViolation(
+                f"begins behind {started.generated_tokens} generated tokens instead of"
+                f" {self._generated_tokens}"
+            )
 
     def _finish_reason(self, finished: wire.Finished) -> FinishReason:
         self._ended = True
@@ -148,6 +161,7 @@ def _generate_request(generation: Generation) -> wire.GenerateRequest:
         deadline_unix_ms=generation.deadline_unix_ms,
         constraint=None if generation.constraint is None else _constraint(generation.constraint),
         top_logprobs=generation.top_logprobs,
+        generated_tokens=generation.generated_tokens,
     )
 
 

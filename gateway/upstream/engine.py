@@ -10,23 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from gateway.generation import Chunk, Generation
 from gateway.upstream.attempt import UpstreamTimeouts
 from gateway.upstream.codec import encode_request
 from gateway.upstream.failures import Unobserved, UpstreamObserver
-from gateway.upstream.run import Run
+from gateway.upstream.run import Run, TakeoverLimits
 from gateway.upstream.workers import WorkerPool
 
 DEFAULT_TIMEOUTS = UpstreamTimeouts()
+DEFAULT_LIMITS = TakeoverLimits()
 
 
 class TritonEngine:
     """Generates on the workers of a pool.
 
     Args:
-        takeovers: how many other workers are tried, before the first token, when
-            one fails.
+        limits: how often other workers may take over.
         wall_clock: seconds since the Unix epoch, for deadlines.
     """
 
@@ -36,14 +37,14 @@ class TritonEngine:
         timeouts: UpstreamTimeouts = DEFAULT_TIMEOUTS,
         *,
         model_name: str = "gpt-oss-120b",
-        takeovers: int = 2,
+        limits: TakeoverLimits = DEFAULT_LIMITS,
         observer: UpstreamObserver | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._pool = pool
         self._timeouts = timeouts
         self._model_name = model_name
-        self._takeovers = takeovers
+        self._limits = limits
         self._observer = observer or Unobserved()
         self._wall_clock = wall_clock
 
@@ -57,6 +58,10 @@ class TritonEngine:
         more than once, the last word holds: a worker knows it late, or another one
         takes over.
 
+        A worker that fails is replaced, also in the middle of the turn: the next one
+        goes on behind the last token delivered, and the chunks show nothing of it but
+        another `worker`.
+
         Raises UpstreamError: on entry only NO_WORKER; any while iterating.
         """
         remaining_s = None
@@ -64,10 +69,10 @@ class TritonEngine:
             remaining_s = generation.deadline_unix_ms / 1000 - self._wall_clock()
         return Run(
             generation,
-            encode_request(generation, model_name=self._model_name),
+            partial(encode_request, model_name=self._model_name),
             self._pool,
             self._timeouts,
             self._observer,
-            takeovers=self._takeovers,
+            limits=self._limits,
             remaining_s=remaining_s,
         )

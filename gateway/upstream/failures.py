@@ -55,13 +55,21 @@ class ContractViolation(AttemptFailed):
         super().__init__(Reason.CONTRACT_VIOLATION, message)
 
 
-def sum_up(failures: Sequence[AttemptFailed], *, constrained: bool) -> UpstreamError:
+def sum_up(
+    failures: Sequence[AttemptFailed], *, constrained: bool, generated_tokens: int = 0
+) -> UpstreamError:
     """What the tenant may be told about all attempts at a generation, in their order.
 
     *constrained*: it had an OutputConstraint, of which a worker may think that no
-    engine can enforce it. Without one, INVALID_ARGUMENT is a bug of ours.
+    engine can enforce it. Without one, and when there are tokens already,
+    INVALID_ARGUMENT is a bug of ours.
     """
     text = "; ".join(f"{failed.reason.value}: {failed}" for failed in failures)
+    if generated_tokens and failures[-1].reason is not Reason.DEADLINE:
+        # Half an answer was given. That others had no room for it is no news for the tenant.
+        return UpstreamError(
+            UpstreamFailure.ENGINE_FAILED, f"after {generated_tokens} tokens: {text}"
+        )
     match failures[-1].reason:
         case Reason.CONTEXT_TOO_LONG:
             return UpstreamError(UpstreamFailure.CONTEXT_TOO_LONG, text)
@@ -89,8 +97,8 @@ class UpstreamObserver(Protocol):
     def worker_failed(self, address: str, reason: str) -> None:
         """An attempt on this worker failed; *reason* is the value of a Reason."""
 
-    def retried(self) -> None:
-        """Another worker takes over before the first token."""
+    def taken_over(self, generated_tokens: int) -> None:
+        """Another worker takes over, behind so many tokens."""
 
 
 class Unobserved:
@@ -99,5 +107,5 @@ class Unobserved:
     def worker_failed(self, address: str, reason: str) -> None:
         pass
 
-    def retried(self) -> None:
+    def taken_over(self, generated_tokens: int) -> None:
         pass

@@ -1,25 +1,48 @@
 """A generation under way: the attempts at it, one after the other.
 
-Until the first token another worker may take over, and nobody will notice. After
-it a failure is the tenant's to see.
+When a worker fails, another one takes over: from the prompt, or behind the tokens that
+have been passed on. Whoever reads the chunks notices nothing.
+
+    attempt --fails--> is anything left? --> who goes on? --> attempt
+                          |                     |
+                          v                     v
+                    the last chunk        UpstreamError
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+import anyio
 from tritonclient.grpc.service_pb2 import ModelInferRequest
 
 from gateway.generation import Chunk, Generation, UpstreamError, UpstreamFailure
 from gateway.upstream.attempt import Attempt, UpstreamTimeouts
 from gateway.upstream.failures import FINAL, AttemptFailed, Reason, UpstreamObserver, sum_up
+from gateway.upstream.turn import Turn
 from gateway.upstream.worker import Worker
 from gateway.upstream.workers import WorkerPool
 
 _log = logging.getLogger(__name__)
+
+# How often it is looked whether there is a worker again that could go on.
+_LOOK_AGAIN_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class TakeoverLimits:
+    """How often workers may take over from each other.
+
+    A generation may be what its workers die of: it must not take all of them with it.
+    """
+
+    without_progress: int = 2  # one after the other, without a token in between
+    in_all: int = 3
 
 
 class Run:
@@ -32,26 +55,27 @@ class Run:
     def __init__(
         self,
         generation: Generation,
-        request: ModelInferRequest,
+        encode: Callable[[Generation], ModelInferRequest],
         pool: WorkerPool,
         timeouts: UpstreamTimeouts,
         observer: UpstreamObserver,
         *,
-        takeovers: int,
+        limits: TakeoverLimits,
         remaining_s: float | None,
     ) -> None:
         self._generation = generation
         self._constrained = generation.constraint is not None
-        self._request = request
+        self._turn = Turn(generation)
+        self._encode = encode
         self._pool = pool
         self._timeouts = timeouts
         self._observer = observer
-        self._takeovers = takeovers
-        now = asyncio.get_running_loop().time()
-        self._first_token_at = now + timeouts.first_token_s
-        self._end_at = None if remaining_s is None else now + remaining_s
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._first_token_at = self._loop.time() + timeouts.first_token_s
+        self._end_at = None if remaining_s is None else self._loop.time() + remaining_s
         self._failures: list[AttemptFailed] = []
-        self._tried: list[Worker] = []
+        self._tried: list[Worker] = []  # since the last token
         self._finished = False  # the last chunk has been passed on
         self._attempt: Attempt | None = None  # None: not entered, or over
 
@@ -77,9 +101,8 @@ class Run:
             try:
                 chunk = await self._attempt.receive()
             except AttemptFailed as failed:
-                if self._attempt.ended:  # the worker itself said so, in its last chunk
-                    await self._read_to_the_end(self._attempt)
-                self._attempt = self._take_over(self._attempt, failed)
+                if (last := await self._after_failure(self._attempt, failed)) is not None:
+                    return last
             else:
                 return self._pass_on(self._attempt, chunk)
         await self._end()
@@ -88,40 +111,74 @@ class Run:
     def _pass_on(self, attempt: Attempt, chunk: Chunk) -> Chunk:
         if attempt.draining:
             self._pool.note_draining(attempt.worker)
+        if chunk.token_ids:
+            self._turn.add(chunk.token_ids)
+            self._tried = [attempt.worker]
         if chunk.finish_reason is not None:
             self._finished = True
+        if attempt.generated_tokens and chunk.cached_tokens is not None:
+            # Cached or not, this worker reads half a turn that nobody pays for as input.
+            chunk = replace(chunk, cached_tokens=None)
         return chunk
 
-    def _take_over(self, attempt: Attempt, failed: AttemptFailed) -> Attempt:
-        """Begin again on another worker. Raises UpstreamError if that is not to be."""
+    async def _after_failure(self, attempt: Attempt, failed: AttemptFailed) -> Chunk | None:
+        """Have another worker go on; or the last chunk, if only that was missing.
+
+        Raises UpstreamError if nobody can go on.
+        """
+        if attempt.ended:  # the worker itself said so, in its last chunk
+            await self._read_to_the_end(attempt)
         self._close()
         self._blame(attempt.worker, failed)
         self._failures.append(failed)
-        if failed.reason in FINAL:
-            raise sum_up(self._failures, constrained=self._constrained) from failed
-        if attempt.has_tokens:
-            raise UpstreamError(
-                UpstreamFailure.ENGINE_FAILED, f"{failed.reason.value} after tokens: {failed}"
+        if (ending := self._turn.ending()) is not None:
+            self._finished = True
+            return Chunk(finish_reason=ending, worker=attempt.worker.address)
+        self._attempt = None if self._must_end(failed) else await self._successor()
+        if self._attempt is None:
+            raise sum_up(
+                self._failures,
+                constrained=self._constrained,
+                generated_tokens=len(self._turn),
             ) from failed
-        successor = None if len(self._failures) > self._takeovers else self._next_attempt()
-        if successor is None:
-            raise sum_up(self._failures, constrained=self._constrained) from failed
-        self._observer.retried()
-        return successor
+        self._observer.taken_over(len(self._turn))
+        return None
 
-    def _next_attempt(self) -> Attempt | None:
-        worker = self._pool.choose(exclude=self._tried)
+    def _must_end(self, failed: AttemptFailed) -> bool:
+        return (
+            failed.reason in FINAL
+            or len(self._tried) > self._limits.without_progress
+            or len(self._failures) > self._limits.in_all
+        )
+
+    async def _successor(self) -> Attempt | None:
+        attempt = self._next_attempt()
+        if attempt is not None or not self._turn:
+            return attempt
+        # Half an answer is out: somebody who comes back soon is better than nobody,
+        # and may be one who failed before.
+        wait_until = self._loop.time() + self._timeouts.takeover_s
+        while attempt is None and self._loop.time() < wait_until:
+            await anyio.sleep(_LOOK_AGAIN_S)
+            attempt = self._next_attempt(again=True)
+        return attempt
+
+    def _next_attempt(self, *, again: bool = False) -> Attempt | None:
+        worker = self._pool.choose(exclude=() if again else self._tried)
         if worker is None:
             return None
         self._tried.append(worker)
+        rest = self._turn.rest()
+        first_token_at = self._first_token_at
+        if self._turn:
+            first_token_at = self._loop.time() + self._timeouts.first_token_s
         return Attempt(
             worker,
-            self._request,
+            rest,
+            self._encode(rest),
             self._timeouts,
-            tokens=len(self._generation.prompt) + self._generation.max_output_tokens,
-            first_token_at=self._first_token_at,
+            first_token_at=first_token_at,
             end_at=self._end_at,
-            wants_logprobs=self._generation.top_logprobs is not None,
         )
 
     async def _end(self) -> None:
@@ -144,9 +201,10 @@ class Run:
         bug = failed.reason is Reason.INVALID_ARGUMENT and not self._constrained
         _log.log(
             logging.ERROR if bug else logging.WARNING,
-            "generation %s failed on worker %s: %s: %s",
+            "generation %s failed on worker %s after %d tokens: %s: %s",
             self._generation.request_id,
             worker.address,
+            len(self._turn),
             failed.reason.value,
             failed,
         )

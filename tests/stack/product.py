@@ -14,10 +14,10 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.stack import demo
+from tests.stack.fleet import Fleet, FleetWorker
 from tests.stack.gateway import start_gateway
 from tests.stack.process import Process, free_port
 from tests.stack.redis import start_redis
-from tests.stack.triton import TritonPorts, start_triton
 
 PEPPERS = f"1:{'ab' * 32}"
 ADMIN_KEY = "admin-key-of-the-tests-" + "0" * 20
@@ -39,12 +39,20 @@ class Product:
     ops_url: str
     admin_url: str
     redis_url: str
-    triton_address: str
-    triton_metrics_url: str
+    workers: list[FleetWorker]
     directory: Path
     gateway: Process
-    triton: Process
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def triton(self) -> Process:
+        """The only worker's, or the first one's."""
+        return self.workers[0].process
+
+    @property
+    def triton_address(self) -> str:
+        """Of the workers, with commas between if there are several."""
+        return ",".join(worker.address for worker in self.workers)
 
     def gwctl(self, *arguments: str) -> Any:
         return demo.gwctl(self.administration, *arguments)
@@ -87,7 +95,10 @@ class Product:
         return metric_sample(httpx.get(f"{self.ops_url}/metrics").text, name, labels)
 
     def worker_metric(self, name: str) -> float:
-        return metric_sample(httpx.get(self.triton_metrics_url).text, name, {})
+        """The sum over all workers."""
+        return sum(
+            metric_sample(httpx.get(worker.metrics_url).text, name, {}) for worker in self.workers
+        )
 
     def log_lines(self) -> list[dict[str, Any]]:
         """The gateway's log so far."""
@@ -100,25 +111,24 @@ class Product:
 def running_product(
     directory: Path,
     *,
+    workers: int = 1,
     worker_env: Mapping[str, str] = FAST_SIMULATOR,
     gateway_env: Mapping[str, str] | None = None,
     redis_url: str | None = None,
 ) -> Iterator[Product]:
     """Start everything on free ports; stop it at the end. *redis_url*: of one that runs already."""
-    ports = TritonPorts(grpc=free_port(), http=free_port(), metrics=free_port())
     redis_port, port, ops_port, admin_port = (free_port() for _ in range(4))
     own_redis = redis_url is None
     redis_url = redis_url or f"redis://127.0.0.1:{redis_port}/0"
-    triton_address = f"127.0.0.1:{ports.grpc}"
     with (
         start_redis(redis_port, directory / "redis") if own_redis else nullcontext(),
-        start_triton(ports, directory / "triton", env=worker_env) as triton,
+        Fleet(directory, workers, worker_env) as fleet,
         start_gateway(
             port,
             ops_port,
             directory,
             redis_url=redis_url,
-            workers=triton_address,
+            workers=fleet.addresses,
             peppers=PEPPERS,
             env={
                 "GATEWAY_DRAIN_DELAY_S": "0",
@@ -135,11 +145,9 @@ def running_product(
             ops_url=f"http://127.0.0.1:{ops_port}",
             admin_url=f"http://127.0.0.1:{admin_port}",
             redis_url=redis_url,
-            triton_address=triton_address,
-            triton_metrics_url=f"http://127.0.0.1:{ports.metrics}/metrics",
+            workers=fleet.workers,
             directory=directory,
             gateway=gateway,
-            triton=triton,
         )
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "max_tokens", "sampling", "stop_token_ids", "cache_salt", "deadline_unix_ms", "constraint", "top_logprobs")
+    __slots__ = ("request_id", "max_tokens", "sampling", "stop_token_ids", "cache_salt", "deadline_unix_ms", "constraint", "top_logprobs", "generated_tokens")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class GenerateRequest(_message.Message):
     DEADLINE_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     CONSTRAINT_FIELD_NUMBER: _ClassVar[int]
     TOP_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     max_tokens: int
     sampling: Sampling
@@ -24,7 +25,8 @@ class GenerateRequest(_message.Message):
     deadline_unix_ms: int
     constraint: OutputConstraint
     top_logprobs: int
-    def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ...) -> None: ...
+    generated_tokens: int
+    def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ..., generated_tokens: _Optional[int] = ...) -> None: ...
 
 class OutputConstraint(_message.Message):
     __slots__ = ("functions", "call_required", "final_schema_json")
@@ -91,14 +93,16 @@ class TokenLogprob(_message.Message):
     def __init__(self, logprob: _Optional[float] = ..., top: _Optional[_Iterable[_Union[TokenLogprob.Alternative, _Mapping]]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("engine", "cached_tokens", "queue_ms")
+    __slots__ = ("engine", "cached_tokens", "queue_ms", "generated_tokens")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     engine: str
     cached_tokens: int
     queue_ms: int
-    def __init__(self, engine: _Optional[str] = ..., cached_tokens: _Optional[int] = ..., queue_ms: _Optional[int] = ...) -> None: ...
+    generated_tokens: int
+    def __init__(self, engine: _Optional[str] = ..., cached_tokens: _Optional[int] = ..., queue_ms: _Optional[int] = ..., generated_tokens: _Optional[int] = ...) -> None: ...
 
 class Finished(_message.Message):
     __slots__ = ("reason", "stop_token_id", "completion_tokens", "cached_tokens", "queue_ms")

@@ -23,7 +23,7 @@ GENERATION = Generation(
     cache_salt="salt",
     deadline_unix_ms=0,
 )
-SHORT = UpstreamTimeouts(connect_s=0.2, idle_s=0.2, first_token_s=2.0)
+SHORT = UpstreamTimeouts(connect_s=0.2, idle_s=0.2, first_token_s=2.0, takeover_s=0.5)
 
 
 class Incidents:
@@ -35,8 +35,9 @@ class Incidents:
     def worker_failed(self, address: str, reason: str) -> None:
         self.happened.append(f"failed {reason}")
 
-    def retried(self) -> None:
-        self.happened.append("retried")
+    def taken_over(self, generated_tokens: int) -> None:
+        behind = f" behind {generated_tokens}" if generated_tokens else ""
+        self.happened.append(f"taken over{behind}")
 
 
 class Upstream:

@@ -59,11 +59,16 @@ class Stream:
         await self.send_chunk(
             wire.GenerateChunk(
                 token_ids=token_ids,
-                started=wire.Started(engine="fake", cached_tokens=cached_tokens)
-                if started
-                else None,
+                started=self._started(cached_tokens) if started else None,
                 load=None if draining is None else wire.WorkerLoad(draining=draining),
             )
+        )
+
+    def _started(self, cached_tokens: int) -> wire.Started:
+        return wire.Started(
+            engine="fake",
+            cached_tokens=cached_tokens,
+            generated_tokens=self.asked.request.generated_tokens,
         )
 
     async def finish(self, reason: wire.Finished.Reason = wire.Finished.STOP) -> None:
@@ -94,8 +99,11 @@ class Stream:
 
 
 async def count_to(stream: Stream, tokens: int) -> None:
-    """A script's usual content: 1, 2, 3, ... one a chunk, and the end."""
-    for token_id in range(1, tokens + 1):
+    """A script's usual content: 1, 2, 3, ... one a chunk, and the end.
+
+    Goes on where another worker has stopped.
+    """
+    for token_id in range(1 + stream.asked.request.generated_tokens, tokens + 1):
         await stream.send([token_id])
     await stream.finish()
 

@@ -194,7 +194,7 @@ async def test_tokens_beside_an_error_are_passed_on_before_it(
 
     upstream = await start_upstream(fail_with_tokens)
     received: list[int] = []
-    with pytest.raises(UpstreamError, match="after tokens") as failed:
+    with pytest.raises(UpstreamError, match="after 2 tokens") as failed:
         async with upstream.engine.generate(GENERATION) as chunks:
             async for chunk in chunks:
                 received += chunk.token_ids
@@ -332,7 +332,11 @@ async def test_a_deadline_ends_a_generation(
 ) -> None:
     upstream = await start_upstream(script)
     engine = upstream.engine_with(UpstreamTimeouts())
-    generation = replace(GENERATION, deadline_unix_ms=int((time.time() + 0.2) * 1000))
+    generation = replace(
+        GENERATION,
+        max_output_tokens=100_000,
+        deadline_unix_ms=int((time.time() + 0.2) * 1000),
+    )
 
     with pytest.raises(UpstreamError) as raised:
         async with engine.generate(generation) as chunks:

@@ -62,16 +62,24 @@ class ConstrainedWriter:
         candidates: Candidates,
         rng: random.Random,
         *,
+        begun: Sequence[int] = (),
         max_tokens: int,
         give_up_at: float,
     ) -> None:
-        """*give_up_at*: on the monotonic clock; grammars may be slow to follow."""
+        """Begin to write, or go on.
+
+        Args:
+            begun: what another worker has written of the turn; not written again.
+            max_tokens: to write at most.
+            give_up_at: on the monotonic clock; grammars may be slow to follow.
+        """
         self._matcher = matcher
         self._tokenizer = tokenizer
         self._candidates = candidates
         self._rng = rng
         self._max_tokens = max_tokens
         self._give_up_at = give_up_at
+        self._begun = begun
         self._written: list[int] = []
         self._words = 0  # since the string began
         self._in_string = False  # of JSON
@@ -81,12 +89,24 @@ class ConstrainedWriter:
         """A turn that follows *script* while it may, and ends in *last* if it can.
 
         Raises:
-            InvalidRequest: the grammar cannot be followed to the end.
+            InvalidRequest: the grammar cannot be followed to the end, or never led to
+                where the turn was begun.
         """
+        self._replay()
         self._follow(script)
         while len(self._written) < self._max_tokens and not self._over():
             self._go_on(last)
         return self._written
+
+    def _replay(self) -> None:
+        """Bring the grammar to where the other worker left it."""
+        accepted = self._matcher.try_consume_tokens(list(self._begun))
+        self._check()
+        if accepted < len(self._begun):
+            raise InvalidRequest(
+                f"generated_tokens: the constraint does not allow token {accepted} of them"
+            )
+        self._read(self._begun)
 
     def _over(self) -> bool:
         """Has the turn ended? Adds the <|return|> if nothing else may follow."""
@@ -109,6 +129,8 @@ class ConstrainedWriter:
 
     def _follow(self, token_ids: Sequence[int]) -> None:
         """Write as many of them as the grammar takes."""
+        if self._matcher.is_stopped():
+            return  # it would take the question for an error
         ids = list(token_ids)
         if vocabulary.RETURN in ids:
             ids = ids[: ids.index(vocabulary.RETURN)]
@@ -185,8 +207,11 @@ class ConstrainedWriter:
             self._note(token_ids)
 
     def _note(self, token_ids: Sequence[int]) -> None:
-        """Write them down, and keep track of where JSON strings begin and end."""
         self._written += token_ids
+        self._read(token_ids)
+
+    def _read(self, token_ids: Sequence[int]) -> None:
+        """Keep track of where JSON strings begin and end."""
         for token_id in token_ids:
             if token_id >= vocabulary.FIRST_CONTROL_TOKEN:
                 self._in_string = self._escaped = False

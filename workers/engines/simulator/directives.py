@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workers.engine import InvalidRequest
@@ -29,9 +29,27 @@ class Directives:
     queue_ms: float | None = None  # stay in the queue for so long
     first_token_ms: float | None = None
     tokens_per_second: float | None = None  # 0 = as fast as possible
-    fail_after: int | None = None  # after so many tokens: EngineFailed
+    # After so many tokens of the turn, whoever generated them. A worker that goes on with
+    # it fails as well; it hangs or dies only if that has not happened yet.
+    fail_after: int | None = None  # EngineFailed
     hang_after: int | None = None  # ... nothing more, not even heartbeats
     die_after: int | None = None  # ... the process ends, as if the kernel had killed it
+
+    def behind(self, generated_tokens: int) -> Directives:
+        """What is left of them for whoever goes on after so many tokens."""
+        if not generated_tokens:
+            return self
+
+        def left(after: int | None) -> int | None:
+            return None if after is None or after <= generated_tokens else after - generated_tokens
+
+        fail_after = None if self.fail_after is None else self.fail_after - generated_tokens
+        return replace(
+            self,
+            fail_after=None if fail_after is None else max(0, fail_after),
+            hang_after=left(self.hang_after),
+            die_after=left(self.die_after),
+        )
 
 
 _TEXTS = {"text", "reasoning", "raw"}

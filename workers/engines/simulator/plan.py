@@ -23,10 +23,12 @@ from workers.engine import (
     Function,
     LengthReached,
     OutputConstraint,
+    Sampling,
     Stopped,
 )
 from workers.engines.simulator import prose
 from workers.engines.simulator.constrained import Candidates, ConstrainedWriter, LastMessage
+from workers.engines.simulator.continuation import continuation
 from workers.engines.simulator.conversation import (
     PromptMessage,
     effort,
@@ -40,10 +42,13 @@ from workers.engines.simulator.logprobs import Logprobs
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.engines.simulator.tools import ToolCall, first_tool_call
 
+# Where a final message broke off that this worker would not have written.
+_LAST_WORDS = " And so on."
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One generation, to its end."""
+    """One generation, to its end. Of a turn that another worker began: what is left of it."""
 
     token_ids: Sequence[int]
     ending: Ending
@@ -77,22 +82,31 @@ class Planner:
         Raises:
             InvalidRequest: a directive is wrong, or the constraint cannot be followed.
         """
-        messages = read_messages(request.prompt, self._tokenizer)
+        # As it was before anything was generated: what is said depends on that.
+        begun_at = len(request.prompt) - request.generated_tokens
+        prompt, begun = request.prompt[:begun_at], request.prompt[begun_at:]
+        messages = read_messages(prompt, self._tokenizer)
         directives = read_directives(messages) if self._obey_directives else Directives()
-        rng = _random(request, "text")
+        rng = _random(request.sampling, prompt, "text")
         script = self._script(messages, directives, rng, request.constraint)
+        if begun:
+            script = continuation(
+                begun, script, self._tokenizer, last_words=self._tokenizer.encode(_LAST_WORDS)
+            )
         if request.constraint is not None and matcher is not None:
             writer = ConstrainedWriter(
                 matcher,
                 self._tokenizer,
                 self._candidates,
                 rng,
+                begun=begun,
                 max_tokens=request.max_tokens,
                 give_up_at=give_up_at,
             )
             script = writer.write(script, self._last_message(request.constraint))
         token_ids, ending = _cut(script, request)
-        return Plan(token_ids, ending, directives, self._logprobs(request))
+        logprobs = self._logprobs(request.top_logprobs, request.sampling, prompt, begun)
+        return Plan(token_ids, ending, directives.behind(len(begun)), logprobs)
 
     def _script(
         self,
@@ -141,15 +155,23 @@ class Planner:
         body = ids.index(vocabulary.MESSAGE) + 1
         return LastMessage(ids[:body], ids[body:])
 
-    def _logprobs(self, request: EngineRequest) -> Logprobs | None:
-        if request.top_logprobs is None:
+    def _logprobs(
+        self,
+        top: int | None,
+        sampling: Sampling,
+        prompt: Sequence[int],
+        begun: Sequence[int],
+    ) -> Logprobs | None:
+        if top is None:
             return None
-        return Logprobs(
-            _random(request, "logprobs"),
+        logprobs = Logprobs(
+            _random(sampling, prompt, "logprobs"),
             others=self._text_ids,
-            top=request.top_logprobs,
-            greedy=request.sampling.temperature == 0,
+            top=top,
+            greedy=sampling.temperature == 0,
         )
+        logprobs.of(begun)  # drawn, and told by somebody else
+        return logprobs
 
     # The prompt ends with `<|start|>assistant`: the first header goes on from there.
 
@@ -210,15 +232,14 @@ def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _random(request: EngineRequest, purpose: str) -> random.Random:
-    sampling = request.sampling
+def _random(sampling: Sampling, prompt: Sequence[int], purpose: str) -> random.Random:
     if sampling.temperature == 0:
         key: object = "greedy"
     elif sampling.seed is not None:
         key = sampling
     else:
         return random.Random()
-    digest = hashlib.blake2b(array("i", request.prompt).tobytes() + repr((purpose, key)).encode())
+    digest = hashlib.blake2b(array("i", prompt).tobytes() + repr((purpose, key)).encode())
     return random.Random(digest.digest())
 
 

@@ -1,0 +1,178 @@
+"""Whatever happens to a worker, no client notices: real Tritons, killed, frozen and drained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.stack.demo import Tenant
+from tests.stack.fleet import FleetWorker
+from tests.stack.product import FAST_SIMULATOR, Product, running_product
+from tests.system.http import Event, create, simulate, streamed
+from tests.system.waiting import wait_until
+
+_PACE = {"tokens_per_second": 60}
+# At so many tokens a second, a few seconds of text.
+_TOKENS = 240
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with running_product(
+        tmp_path_factory.mktemp("fleet"),
+        workers=3,
+        worker_env={**FAST_SIMULATOR, "WORKER_DRAIN_MS": "500"},
+        # A stub that is killed is known by its silence.
+        gateway_env={"GATEWAY_IDLE_TIMEOUT_S": "2"},
+    ) as product:
+        yield product
+
+
+@pytest.fixture
+def whole_fleet(fleet: Product) -> Product:
+    """All workers up, whatever the last test did to them."""
+    for worker in fleet.workers:
+        wait_until(
+            partial(_is_up, fleet, worker),
+            f"{worker.address} was up",
+        )
+    return fleet
+
+
+def _is_up(product: Product, worker: FleetWorker) -> bool:
+    return product.metric("gw_worker_up", worker=worker.address) == 1
+
+
+def _serving(product: Product, prompt_events: Iterator[Event]) -> FleetWorker:
+    """The worker that generates the only stream there is."""
+    for event in prompt_events:
+        if event["type"] == "response.output_text.delta":
+            break
+    busy = [
+        worker
+        for worker in product.workers
+        if product.metric("gw_worker_inflight", worker=worker.address) == 1
+    ]
+    (worker,) = busy
+    return worker
+
+
+def _check(product: Product, tenant: Tenant, events: list[Event], text: str) -> None:
+    """One whole response: every event in its place, every token billed once."""
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[-1]["type"] == "response.completed", events[-1]
+    response = events[-1]["response"]
+    assert {event["response"]["id"] for event in events if "response" in event} == {response["id"]}
+    said = "".join(
+        event["delta"] for event in events if event["type"] == "response.output_text.delta"
+    )
+    assert said == response["output"][-1]["content"][0]["text"] == text
+    billed = response["usage"]
+    wait_until(
+        lambda: (
+            product.usage(tenant.project_id).get("output_tokens") == billed["output_tokens"]
+            and product.usage(tenant.project_id).get("input_tokens") == billed["input_tokens"]
+        ),
+        "exactly that was charged",
+    )
+
+
+@pytest.fixture(scope="module")
+def long_text(fleet: Product) -> tuple[dict[str, Any], str, dict[str, int]]:
+    """A request, and what is answered when nothing happens: text and usage."""
+    request = {"input": simulate(repeat=_TOKENS, **_PACE), "temperature": 0}
+    answer = create(fleet.url, fleet.new_project(), **request).json()
+    return request, answer["output"][-1]["content"][0]["text"], answer["usage"]
+
+
+@pytest.mark.parametrize("fate", ["killed", "stub killed", "frozen", "drained"])
+def test_a_stream_goes_on_whatever_happens_to_its_worker(
+    whole_fleet: Product, long_text: tuple[dict[str, Any], str, dict[str, int]], fate: str
+) -> None:
+    request, text, usage = long_text
+    tenant = whole_fleet.new_project()
+    taken_over = whole_fleet.metric("gw_worker_takeovers_total", when="mid_stream")
+
+    with streamed(whole_fleet.url, tenant, **request) as stream:
+        events = []
+
+        def noted() -> Iterator[Event]:
+            for event in stream:
+                events.append(event)
+                yield event
+
+        worker = _serving(whole_fleet, noted())
+        try:
+            match fate:
+                case "killed":
+                    worker.kill()
+                case "stub killed":
+                    worker.kill_stub()
+                case "frozen":
+                    worker.freeze()
+                case "drained":
+                    worker.drain()
+            events += stream
+        finally:
+            if fate == "frozen":
+                worker.thaw()
+            else:
+                worker.stop()
+                worker.start()
+
+    _check(whole_fleet, tenant, events, text)
+    # As if nothing had happened, to the token.
+    assert events[-1]["response"]["usage"]["output_tokens"] == usage["output_tokens"]
+    assert events[-1]["response"]["usage"]["input_tokens"] == usage["input_tokens"]
+    assert whole_fleet.metric("gw_worker_takeovers_total", when="mid_stream") == taken_over + 1
+
+
+def test_structured_output_holds_over_the_death_of_a_worker(whole_fleet: Product) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "names": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 3, "maxLength": 12},
+                "minItems": 25,
+                "maxItems": 25,
+            },
+            "total": {"type": "integer", "minimum": 40, "maximum": 60},
+        },
+        "required": ["names", "total"],
+        "additionalProperties": False,
+    }
+    tenant = whole_fleet.new_project()
+    # Drawn without a seed: the next worker would have written something else.
+    raw = '<|channel|>final<|message|>{"names":["'
+    with streamed(
+        whole_fleet.url,
+        tenant,
+        input=simulate(raw=raw, die_after=40, tokens_per_second=60),
+        temperature=1,
+        text={"format": {"type": "json_schema", "name": "list", "schema": schema, "strict": True}},
+    ) as stream:
+        events = list(stream)
+
+    assert events[-1]["type"] == "response.completed", events[-1]
+    text = events[-1]["response"]["output"][-1]["content"][0]["text"]
+    jsonschema.validate(json.loads(text), schema)
+    _check(whole_fleet, tenant, events, text)
+    dead = [worker for worker in whole_fleet.workers if not _has_stub(worker)]
+    assert len(dead) == 1
+    for worker in dead:
+        worker.stop()
+        worker.start()
+
+
+def _has_stub(worker: FleetWorker) -> bool:
+    try:
+        worker.stub_pid()
+    except ProcessLookupError:
+        return False
+    return True
