@@ -25,6 +25,7 @@ class Member:
         "max_blocks",
         "output_tokens",
         "not_before",
+        "hold_s",
         "due_at",
         "computed",
         "generated",
@@ -40,12 +41,14 @@ class Member:
         salt: str,
         max_tokens: int,
         not_before: float = -math.inf,
+        hold_s: float = 0,
     ) -> None:
         """Hash the blocks. *max_tokens*: that the output might have had, for all one knew."""
         self.prompt_tokens = len(prompt)
         self.max_blocks = math.ceil((len(prompt) + max_tokens) / BLOCK_TOKENS)
         self.output_tokens = len(output)
         self.not_before = not_before  # does not leave the queue earlier
+        self.hold_s = hold_s  # sits idle in the batch before its prefill begins
         self.due_at = -math.inf  # is left out of steps that begin earlier
         self.computed = 0  # of the prompt; cached ones included
         self.generated = 0
@@ -134,8 +137,9 @@ class Batch:
         # Who could not begin in this step may still find its prefix cached in the next.
         while budget > 0 and (newcomer := self._admit(now)) is not None:
             admitted.append(newcomer)
-            budget -= self._prefill(newcomer, budget, chunks)
-        if not chunks and not decoding:
+            if newcomer.due_at <= now:
+                budget -= self._prefill(newcomer, budget, chunks)
+        if not chunks and not decoding and not admitted:
             return None
         seconds = self._cost.iteration_s(
             prefill_tokens=sum(tokens for _, tokens in chunks),
@@ -165,12 +169,11 @@ class Batch:
                 advanced.append(member)
         return advanced
 
-    def next_due_at(self) -> float:
+    def next_due_at(self, now: float) -> float:
         """When begin() is worth asking again, if it had nothing and nobody comes or leaves."""
-        due_at = min((member.due_at for member in self._running), default=math.inf)
-        if len(self._running) < self._max_running:
-            due_at = min(due_at, *(member.not_before for member in self._waiting), math.inf)
-        return due_at
+        times = [member.due_at for member in self._running]
+        times += [member.not_before for member in self._waiting]
+        return min((time for time in times if time > now), default=math.inf)
 
     def _generate(self, member: Member, holding: Holding) -> None:
         if member.generated == member.output_tokens:
@@ -202,4 +205,6 @@ class Batch:
         del self._waiting[member]
         self._running[member] = None
         member.computed = member.holding.cached_tokens
+        if member.hold_s:
+            member.due_at = now + member.hold_s
         return member
