@@ -94,6 +94,10 @@ class Worker:
         """What chunks and metrics say about how busy we are. From any thread."""
         return codec.worker_load(self._engine.load_now(), draining=self._draining_since is not None)
 
+    def ready(self) -> bool:
+        """Whether new work is taken. From any thread."""
+        return self._draining_since is None and not self._engine.load_now().broken
+
     def figures(self) -> tuple[EngineLoad, Tally]:
         """What metrics say. From any thread."""
         return self._engine.load_now(), self._tally
