@@ -150,7 +150,7 @@ def compile_grammar(
     """Compile, and look whether every schema can be begun. Blocks; for any thread."""
     try:
         schemas = read_schemas(constraint)
-        matcher = _matcher(turn_grammar(constraint), settings)
+        matcher = grammar_matcher(turn_grammar(constraint), settings)
         if matcher.is_error():
             field, reason = _blame(schemas, matcher.get_error(), settings)
             return _Unenforceable(f"{field}: {reason}")
@@ -170,7 +170,8 @@ def matcher_complaint(error: str) -> str:
     return " ".join(_WHERE.sub("", text).split())[:_SHOWN_CHARACTERS]
 
 
-def _matcher(grammar: str, settings: GrammarSettings) -> LLMatcher:
+def grammar_matcher(grammar: str, settings: GrammarSettings) -> LLMatcher:
+    """A matcher at the beginning of *grammar*; its is_error() says whether it compiled."""
     # Engines that compile again use llguidance's defaults: ours must not be laxer.
     limits = LLParserLimits(
         initial_lexer_fuel=settings.compile_fuel,
@@ -184,7 +185,7 @@ def _blame(schemas: list[Schema], error: str, settings: GrammarSettings) -> tupl
     """The field whose schema does not compile by itself, and why."""
     deadline = time.monotonic() + settings.timeout_ms / 1000
     for schema in schemas:
-        alone = _matcher(schema_grammar(schema), settings)
+        alone = grammar_matcher(schema_grammar(schema), settings)
         if alone.is_error():
             return schema.field, matcher_complaint(alone.get_error())
         if time.monotonic() > deadline:

@@ -81,12 +81,34 @@ Ending = Stopped | LengthReached
 
 
 @dataclass(frozen=True, slots=True)
+class EngineTotals:
+    """Of the generations that ended since the start; zeros if the engine does not know."""
+
+    queue_s: float = 0.0  # from arrival to a place in the batch
+    prefill_s: float = 0.0  # from there to the first token
+    decode_s: float = 0.0  # from there to the last
+    reused_blocks: int = 0  # of the KV cache: their tokens had been read before
+    missed_blocks: int = 0
+
+    def __add__(self, other: EngineTotals) -> EngineTotals:
+        return EngineTotals(
+            self.queue_s + other.queue_s,
+            self.prefill_s + other.prefill_s,
+            self.decode_s + other.decode_s,
+            self.reused_blocks + other.reused_blocks,
+            self.missed_blocks + other.missed_blocks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EngineLoad:
     """How busy an engine is."""
 
     running: int  # generations that hold a place in the batch
     queued: int  # generations that wait for one
     kv_free_ratio: float  # 0 ... 1
+    broken: bool = False  # it will never generate again: only a new process helps
+    totals: EngineTotals = EngineTotals()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class GrammarSettings:
 class WorkerSettings:
     """Everything about this worker that is not in the contract."""
 
-    engine: str = "simulator"
+    engine: str = "simulator"  # or "tensorrt-llm", whose own settings are with it
     max_running: int = 256  # generations that share the batch
     max_queued: int = 1024  # generations that wait for a place; more are refused
     context_tokens: int = 131_072  # prompt and output together
@@ -67,10 +67,10 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
     kv_blocks = PRESETS[preset].kv_tokens // BLOCK_TOKENS if preset else simulator.kv_blocks
 
     def whole(name: str, default: int, *, at_least: int) -> int:
-        return int(_number(environment, name, default, at_least=at_least, whole=True))
+        return int(read_number(environment, name, default, at_least=at_least, whole=True))
 
     def number(name: str, default: float) -> float:
-        return _number(environment, name, default, at_least=0, whole=False)
+        return read_number(environment, name, default, at_least=0, whole=False)
 
     return WorkerSettings(
         engine=environment.get("WORKER_ENGINE", settings.engine),
@@ -98,14 +98,15 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
             preset=preset,
             speed=number("WORKER_SIMULATOR_SPEED", simulator.speed),
             kv_blocks=whole("WORKER_SIMULATOR_KV_BLOCKS", kv_blocks, at_least=1),
-            directives=_switch(environment, "WORKER_SIMULATOR_DIRECTIVES"),
+            directives=read_switch(environment, "WORKER_SIMULATOR_DIRECTIVES", False),
         ),
     )
 
 
-def _number(
+def read_number(
     environment: Mapping[str, str], name: str, default: float, *, at_least: float, whole: bool
 ) -> float:
+    """The variable *name*; *default* if it is empty or absent. Raises SettingsError."""
     text = environment.get(name, "")
     if not text:
         return default
@@ -120,8 +121,9 @@ def _number(
     return value
 
 
-def _switch(environment: Mapping[str, str], name: str) -> bool:
-    text = environment.get(name, "") or "0"
+def read_switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    """As read_number, of 0 or 1."""
+    text = environment.get(name, "") or str(int(default))
     if text not in ("0", "1"):
         raise SettingsError(f"{name} must be 0 or 1, not {text!r}")
     return text == "1"

@@ -19,6 +19,8 @@ import triton_python_backend_utils as pb_utils
 
 from workers.engine import Engine, EngineLoad
 from workers.engines.simulator.engine import Simulator
+from workers.engines.trtllm.configuration import read_configuration
+from workers.engines.trtllm.engine import TensorRtLlm
 from workers.live import Tally
 from workers.settings import SettingsError, WorkerSettings, read_settings
 from workers.worker import Worker
@@ -54,6 +56,10 @@ class TritonPythonModel:
                 request.get_response_sender(), self._metrics, self._worker.figures
             )
             self._worker.submit(input_ids.tolist(), blob, channel)
+
+    def is_ready(self) -> bool:
+        """For probes of this model. Triton asks from 26.03 on."""
+        return self._worker.ready()
 
     def finalize(self) -> None:
         self._worker.close()
@@ -121,13 +127,45 @@ class _Metrics:
                 description="Tokens: prompt (cached ones included), cached, completion",
                 kind=family.COUNTER,
             ),
+            kv_used := family(
+                name="worker_kv_cache_usage_ratio",
+                description="Share of the KV cache that running generations hold",
+                kind=family.GAUGE,
+            ),
+            broken := family(
+                name="worker_engine_broken",
+                description="1 when the engine will never generate again",
+                kind=family.GAUGE,
+            ),
+            seconds := family(
+                name="worker_engine_seconds_total",
+                description="Seconds that generations spent in the engine, by phase",
+                kind=family.COUNTER,
+            ),
+            blocks := family(
+                name="worker_kv_cache_blocks_total",
+                description="Blocks of prompts that were in the KV cache (reused), or not (missed)",
+                kind=family.COUNTER,
+            ),
         ]
-        self._gauges = {"running": running.Metric(labels={}), "queued": queued.Metric(labels={})}
+        self._gauges = {
+            "running": running.Metric(labels={}),
+            "queued": queued.Metric(labels={}),
+            "kv_used": kv_used.Metric(labels={}),
+            "broken": broken.Metric(labels={}),
+        }
         self._counters = {
             kind: tokens.Metric(labels={"kind": kind})
             for kind in ("prompt", "cached", "completion")
         }
-        self._published: dict[str, int] = {}  # what Triton knows already
+        self._counters |= {
+            f"{phase}_s": seconds.Metric(labels={"phase": phase})
+            for phase in ("queue", "prefill", "decode")
+        }
+        self._counters |= {
+            f"{kind}_blocks": blocks.Metric(labels={"kind": kind}) for kind in ("reused", "missed")
+        }
+        self._published: dict[str, float] = {}  # what Triton knows already
         self._lock = threading.Lock()  # of all below
         self._in_flight = 0
 
@@ -153,16 +191,22 @@ class _Metrics:
                 self._bring(load, tally)
 
     def _bring(self, load: EngineLoad, tally: Tally) -> None:
+        gauges = {
+            "running": load.running,
+            "queued": load.queued,
+            "kv_used": round(1 - load.kv_free_ratio, 3),
+            "broken": int(load.broken),
+        }
         for name, gauge in self._gauges.items():
-            value = getattr(load, name)
+            value = gauges[name]
             if value != self._published.get(name, 0):
                 gauge.set(value)
                 self._published[name] = value
-        for kind, counter in self._counters.items():
-            total = getattr(tally, kind)
-            if grown := total - self._published.get(kind, 0):
+        for name, counter in self._counters.items():
+            total = getattr(load.totals if hasattr(load.totals, name) else tally, name)
+            if grown := total - self._published.get(name, 0):
                 counter.increment(grown)
-                self._published[kind] = total
+                self._published[name] = total
 
     def close(self) -> None:
         # The stub of 2.51 segfaults if it ends while Metric objects are alive,
@@ -176,5 +220,7 @@ def _make_engine(settings: WorkerSettings) -> Engine:
             return Simulator(
                 settings.simulator, max_running=settings.max_running, grammar=settings.grammar
             )
+        case "tensorrt-llm":
+            return TensorRtLlm(read_configuration(os.environ, settings), grammar=settings.grammar)
         case other:
-            raise SettingsError(f"WORKER_ENGINE must be simulator, not {other!r}")
+            raise SettingsError(f"WORKER_ENGINE must be simulator or tensorrt-llm, not {other!r}")

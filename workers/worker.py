@@ -94,6 +94,10 @@ class Worker:
         """What chunks and metrics say about how busy we are. From any thread."""
         return codec.worker_load(self._engine.load_now(), draining=self._draining_since is not None)
 
+    def ready(self) -> bool:
+        """Whether new work is taken. From any thread."""
+        return self._draining_since is None and not self._engine.load_now().broken
+
     def figures(self) -> tuple[EngineLoad, Tally]:
         """What metrics say. From any thread."""
         return self._engine.load_now(), self._tally
@@ -116,12 +120,18 @@ class Worker:
             tally=self._tally,
             schedule=self._senders.schedule,
         )
-        if isinstance(job, codec.Refusal):
-            generation.end(job.error)
-        elif refusal := self._admit(generation):
-            generation.end(refusal)
-        else:
-            self._loop.call_soon_threadsafe(self._begin, generation, job)
+        match job:
+            case codec.Refusal(error=error):
+                generation.end(error)
+            case codec.Ping():
+                # Through the loop: if the engine blocks it, we are not alive.
+                pong = wire.Finished(reason=wire.Finished.PONG)
+                self._loop.call_soon_threadsafe(generation.end, pong)
+            case codec.Job():
+                if (refusal := self._admit(generation)) is not None:
+                    generation.end(refusal)
+                else:
+                    self._loop.call_soon_threadsafe(self._begin, generation, job)
 
     def _admit(self, generation: LiveGeneration) -> wire.Error | None:
         """Note *generation* as live; or say why not."""

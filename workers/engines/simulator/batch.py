@@ -21,16 +21,16 @@ class Member:
     """One generation, waiting or running. Times are seconds of the driver's clock."""
 
     __slots__ = (
-        "prompt_tokens",
-        "max_blocks",
-        "output_tokens",
-        "not_before",
-        "hold_s",
-        "due_at",
-        "computed",
-        "generated",
-        "holding",
         "_keys",
+        "computed",
+        "due_at",
+        "generated",
+        "hold_s",
+        "holding",
+        "max_blocks",
+        "not_before",
+        "output_tokens",
+        "prompt_tokens",
     )
 
     def __init__(

@@ -1,0 +1,15 @@
+"""The engine for GPUs: TensorRT-LLM 1.2.1, in this process and the ranks that it starts.
+
+engine           generations: begun, read, aborted; what the engine does when it is broken
+configuration    WORKER_TRTLLM_* -> the arguments of LLM(...)
+presets          what suits which GPUs
+llm_api          as much of TensorRT-LLM as we use, and where it is imported
+sampling         a request -> the arguments of SamplingParams(...)
+outputs          what TensorRT-LLM reports -> tokens, log probabilities, the ending
+resumed_grammar  holds a turn to its grammar that another worker began
+watchdog         when an engine is dead, or hangs
+statistics       how full the KV cache is, where the time goes
+
+TensorRT-LLM cannot be installed without NVIDIA's index and a GPU: tests run on a fake
+(tests/workers/trtllm/fake_llm.py). Nothing here has run on a GPU yet.
+"""
