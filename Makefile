@@ -84,6 +84,10 @@ format: .venv/installed ## Rewrite the code in the house format
 bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
 	.venv/bin/python -m bench.micro
 
+.PHONY: bench-affinity
+bench-affinity: .venv/installed ## How much of their history conversations find in the caches of four workers
+	.venv/bin/python -m bench.affinity
+
 .PHONY: bench-timing
 bench-timing: prerequisites .venv/installed ## Whether the time of a refusal tells what is wrong with a key
 	.venv/bin/python -m bench.timing

@@ -72,6 +72,7 @@ from gateway.telemetry.settlements import SettlementTelemetry
 from gateway.telemetry.upstream import UpstreamTelemetry
 from gateway.tokenizing import PromptTokenizer
 from gateway.upstream.attempt import UpstreamTimeouts
+from gateway.upstream.endpoints import Endpoints
 from gateway.upstream.engine import TritonEngine
 from gateway.upstream.workers import WorkerPool
 from wire.vocabulary import load_ranks
@@ -224,7 +225,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     )
     authenticator = Authenticator(directory, credentials)
 
-    pool = WorkerPool(settings.workers, model_name=settings.model)
+    pool = WorkerPool(
+        Endpoints(settings.workers), tls=settings.worker_tls, model_name=settings.model
+    )
     metrics.watch_workers(pool)
     timeouts = UpstreamTimeouts(
         first_token_s=settings.first_token_timeout_s, idle_s=settings.idle_timeout_s

@@ -22,6 +22,8 @@ from gateway.responses.dialect import ObjectName
 from gateway.store.address import is_one_server
 from gateway.store.address import read_address as read_store_address
 from gateway.store.server_check import VersionCheck
+from gateway.upstream.credentials import WorkerTls
+from gateway.upstream.endpoints import DNS_PREFIX
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MIN_ADMIN_KEY_LENGTH = 32
@@ -55,7 +57,15 @@ class Settings(BaseSettings):
     redis_version_check: VersionCheck = "warn"
     # Which must have a change of the admin API before it counts as made.
     redis_replicas: Annotated[int, Field(ge=0, le=10)] = 0
+    # `host:port`, or `dns:host:port` for all the addresses of a name.
     workers: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
+    # PEM: whom to trust among workers. With it they are spoken to in TLS only.
+    worker_tls_ca_file: FilePath | None = None
+    # PEM: what to show them.
+    worker_tls_certificate_file: FilePath | None = None
+    worker_tls_key_file: FilePath | None = None
+    # What their certificates are issued for, when they are reached by address.
+    worker_tls_server_name: str | None = None
     # `1:<hex>,2:<hex>`: what API keys are hashed with, 32 random bytes or more each.
     key_peppers: SecretStr
     # How many proxies of ours a request passes: so far from the right of X-Forwarded-For
@@ -139,9 +149,9 @@ class Settings(BaseSettings):
     @classmethod
     def _workers_have_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for worker in value:
-            host, _, port = worker.rpartition(":")
+            host, _, port = worker.removeprefix(DNS_PREFIX).rpartition(":")
             if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-                raise ValueError(f"{worker!r} is not host:port")
+                raise ValueError(f"{worker!r} is neither host:port nor dns:host:port")
         if not value:
             raise ValueError("at least one host:port is needed")
         return value
@@ -195,6 +205,33 @@ class Settings(BaseSettings):
                 "GATEWAY_TLS_CERTIFICATE_FILE and GATEWAY_TLS_KEY_FILE: set both or neither"
             )
         return self
+
+    @model_validator(mode="after")
+    def _worker_tls_is_whole(self) -> Settings:
+        if (self.worker_tls_certificate_file is None) != (self.worker_tls_key_file is None):
+            raise ValueError(
+                "GATEWAY_WORKER_TLS_CERTIFICATE_FILE and GATEWAY_WORKER_TLS_KEY_FILE:"
+                " set both or neither"
+            )
+        if self.worker_tls_ca_file is None and (
+            self.worker_tls_certificate_file or self.worker_tls_server_name
+        ):
+            raise ValueError(
+                "GATEWAY_WORKER_TLS_CA_FILE is needed: without it workers are spoken to in clear"
+            )
+        return self
+
+    @property
+    def worker_tls(self) -> WorkerTls | None:
+        """How workers are spoken to; None = in clear."""
+        if self.worker_tls_ca_file is None:
+            return None
+        return WorkerTls(
+            self.worker_tls_ca_file,
+            self.worker_tls_certificate_file,
+            self.worker_tls_key_file,
+            self.worker_tls_server_name,
+        )
 
     @model_validator(mode="after")
     def _redis_is_private(self) -> Settings:

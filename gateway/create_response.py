@@ -151,6 +151,7 @@ async def create_response(
                 sampling=_sampling(request),
                 stop_token_ids=STOP_TOKEN_IDS,
                 cache_salt=_cache_salt(caller.project_id),
+                cache_key=request.prompt_cache_key or "",
                 deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
                 constraint=constraint,
                 top_logprobs=request.top_logprobs if request.wants_logprobs else None,

@@ -65,6 +65,7 @@ class Generation:
     top_logprobs: int | None = None  # alternatives to tell beside each token; None = no logprobs
     # So many of the prompt's last ids are no prompt: they were generated, by a worker that failed.
     generated_tokens: int = 0
+    cache_key: str = ""  # generations that are said to begin alike; "" = look at the prompt
 
 
 class FinishReason(enum.Enum):

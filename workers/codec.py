@@ -49,6 +49,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """A gateway asks whether we are alive."""
+
+    request_id: str
+    generated_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A request that cannot, and what the gateway is told."""
 
@@ -57,7 +65,7 @@ class Refusal:
     generated_tokens: int = 0
 
 
-def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job | Refusal:
+def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job | Ping | Refusal:
     """Check one request. max_tokens is cut to what the context leaves room for.
 
     Args:
@@ -69,6 +77,8 @@ def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job 
         message.ParseFromString(blob)
     except DecodeError as exc:
         return _invalid("", f"request is not a GenerateRequest: {exc}")
+    if message.ping:
+        return Ping(message.request_id)
     if complaint := _complaint(prompt, message):
         return _invalid(message.request_id, complaint)
     room = context_tokens - len(prompt)

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from workers.engines.simulator.cost_model import PRESETS
+from workers.engines.simulator.prefix_cache import BLOCK_TOKENS
+
 
 class SettingsError(Exception):
     """A setting is unusable; the text names it and says what it must be."""
@@ -18,6 +21,8 @@ class SimulatorSettings:
 
     first_token_ms: float = 50  # from a place in the batch to the first token
     tokens_per_second: float = 100  # of each generation; 0 = as fast as possible
+    preset: str = ""  # of cost_model.PRESETS; "" = the two above hold, however full it is
+    speed: float = 1  # with a preset: factor on the time a step takes; 0 = none
     kv_blocks: int = 60_000  # of 32 tokens: what an H200 holds beside the weights
     directives: bool = False  # obey `SIM: {...}` lines of prompts: tests only
 
@@ -55,6 +60,11 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
     """The settings that *environment* holds, defaults for the rest. Raises SettingsError."""
     settings, grammar, simulator = WorkerSettings(), GrammarSettings(), SimulatorSettings()
     drain_file = environment.get("WORKER_DRAIN_FILE", "")
+    preset = environment.get("WORKER_SIMULATOR_PRESET", "")
+    if preset and preset not in PRESETS:
+        names = ", ".join(PRESETS)
+        raise SettingsError(f"WORKER_SIMULATOR_PRESET must be one of {names}, not {preset!r}")
+    kv_blocks = PRESETS[preset].kv_tokens // BLOCK_TOKENS if preset else simulator.kv_blocks
 
     def whole(name: str, default: int, *, at_least: int) -> int:
         return int(read_number(environment, name, default, at_least=at_least, whole=True))
@@ -85,7 +95,9 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
             tokens_per_second=number(
                 "WORKER_SIMULATOR_TOKENS_PER_SECOND", simulator.tokens_per_second
             ),
-            kv_blocks=whole("WORKER_SIMULATOR_KV_BLOCKS", simulator.kv_blocks, at_least=1),
+            preset=preset,
+            speed=number("WORKER_SIMULATOR_SPEED", simulator.speed),
+            kv_blocks=whole("WORKER_SIMULATOR_KV_BLOCKS", kv_blocks, at_least=1),
             directives=read_switch(environment, "WORKER_SIMULATOR_DIRECTIVES", False),
         ),
     )

@@ -120,12 +120,18 @@ class Worker:
             tally=self._tally,
             schedule=self._senders.schedule,
         )
-        if isinstance(job, codec.Refusal):
-            generation.end(job.error)
-        elif refusal := self._admit(generation):
-            generation.end(refusal)
-        else:
-            self._loop.call_soon_threadsafe(self._begin, generation, job)
+        match job:
+            case codec.Refusal(error=error):
+                generation.end(error)
+            case codec.Ping():
+                # Through the loop: if the engine blocks it, we are not alive.
+                pong = wire.Finished(reason=wire.Finished.PONG)
+                self._loop.call_soon_threadsafe(generation.end, pong)
+            case codec.Job():
+                if (refusal := self._admit(generation)) is not None:
+                    generation.end(refusal)
+                else:
+                    self._loop.call_soon_threadsafe(self._begin, generation, job)
 
     def _admit(self, generation: LiveGeneration) -> wire.Error | None:
         """Note *generation* as live; or say why not."""

@@ -122,7 +122,7 @@ _CHAT_DESCRIPTIONS = {
     "stream": "Whether to send the completion in chunks, while it is generated.",
     "user": "Your name for the end user; accepted.",
     "safety_identifier": "Your name for the end user, at most 128 characters; accepted.",
-    "prompt_cache_key": "Accepted. Prefixes are cached in any case, apart for each project.",
+    "prompt_cache_key": "Requests with the same key go to the same worker while it has room.",
     "service_tier": "Accepted without effect: there is one tier, and the completion says"
     " `default`.",
 }

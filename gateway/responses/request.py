@@ -229,7 +229,8 @@ class CreateResponse(ApiModel):
     safety_identifier: Annotated[str, Field(max_length=128)] | None = None
     """Your name for the end user, at most 128 characters; echoed."""
     prompt_cache_key: str | None = None
-    """Accepted and echoed. Prefixes are cached in any case, apart for each project."""
+    """Echoed. Requests with the same key go to the same worker while it has room, and find their
+    prefixes in its cache; without one, what the prompts begin with decides."""
     service_tier: (
         Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None
     ) = None

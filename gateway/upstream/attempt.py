@@ -19,7 +19,10 @@ from gateway.upstream.codec import ChunkReader
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from gateway.upstream.watchdog import Watchdog
 from gateway.upstream.worker import Worker
+from wire.v1.generation_pb2 import WorkerLoad
 
+# A stream that went on for longer than a probe was waited for is one that goes on.
+ABANDONED_AFTER_S = 1.0
 # Triton closes the stream within a millisecond of its last message.
 END_OF_STREAM_S = 1.0
 
@@ -61,16 +64,18 @@ class Attempt:
         self._first_token_at = first_token_at
         self._end_at = end_at
         self._loop = asyncio.get_running_loop()
-        self._booking = worker.book(len(generation.prompt) + generation.max_output_tokens)
+        self._booking = worker.book(
+            len(generation.prompt) + generation.max_output_tokens,
+            abandon=self._abandon,
+        )
         self._chunks = ChunkReader(worker.address, generation)
         self._call: Any = None
         self._watchdog = Watchdog(self._cancel)
 
     @property
-    def draining(self) -> bool:
-        """Beside the last chunk, the worker said that it is about to stop."""
-        load = self._chunks.load
-        return load is not None and load.draining
+    def load(self) -> WorkerLoad | None:
+        """How busy the worker is, if it said so beside the last chunk."""
+        return self._chunks.load
 
     @property
     def ended(self) -> bool:
@@ -144,6 +149,11 @@ class Attempt:
             if first_token_s < self._timeouts.idle_s:
                 return first_token_s, Reason.NO_FIRST_TOKEN
         return self._timeouts.idle_s, Reason.SILENT
+
+    def _abandon(self) -> None:
+        """The worker does not answer others. Nor us, if it is some time since it did."""
+        if self._watchdog.waits() > ABANDONED_AFTER_S:
+            self._watchdog.bark(Reason.SILENT)
 
     def _cancel(self) -> None:
         if self._call is not None:

@@ -43,14 +43,28 @@ _REASONS = {
 
 def encode_request(generation: Generation, *, model_name: str) -> ModelInferRequest:
     """The one message of a ModelStreamInfer stream."""
-    request = ModelInferRequest(model_name=model_name, id=generation.request_id)
-    request.inputs.add(name="input_ids", datatype="INT32", shape=[len(generation.prompt)])
-    request.inputs.add(name="request", datatype="BYTES", shape=[1])
-    request.outputs.add(name="chunk")
-    body = _generate_request(generation).SerializeToString()
-    request.raw_input_contents.append(_int32s(generation.prompt))
-    request.raw_input_contents.append(_LENGTH.pack(len(body)) + body)
-    return request
+    return _infer_request(
+        generation.request_id,
+        generation.prompt,
+        _generate_request(generation),
+        model_name=model_name,
+    )
+
+
+def encode_ping(*, model_name: str) -> ModelInferRequest:
+    """A request that generates nothing: the worker answers at once, or is not well."""
+    generation = wire.GenerateRequest(request_id="ping", ping=True)
+    return _infer_request("ping", [0], generation, model_name=model_name)
+
+
+def read_pong(response: ModelStreamInferResponse) -> wire.WorkerLoad | None:
+    """How busy a worker is that has answered a ping; None if Triton answered instead.
+
+    Raises ContractViolation.
+    """
+    if response.error_message:
+        return None
+    return _message(response).load
 
 
 class ChunkReader:
@@ -149,6 +163,23 @@ class ChunkReader:
                 raise AttemptFailed(Reason.ENDED_EARLY, "cancelled by the worker")
             case other:
                 raise ContractViolation(f"finished for the unknown reason {other}")
+
+
+def _infer_request(
+    request_id: str,
+    input_ids: Sequence[int],
+    message: wire.GenerateRequest,
+    *,
+    model_name: str,
+) -> ModelInferRequest:
+    request = ModelInferRequest(model_name=model_name, id=request_id)
+    request.inputs.add(name="input_ids", datatype="INT32", shape=[len(input_ids)])
+    request.inputs.add(name="request", datatype="BYTES", shape=[1])
+    request.outputs.add(name="chunk")
+    body = message.SerializeToString()
+    request.raw_input_contents.append(_int32s(input_ids))
+    request.raw_input_contents.append(_LENGTH.pack(len(body)) + body)
+    return request
 
 
 def _generate_request(generation: Generation) -> wire.GenerateRequest:

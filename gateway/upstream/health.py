@@ -1,10 +1,9 @@
 """What a worker's past says about its near future. Pure: the time is an argument.
 
-Two witnesses are heard, because either may be wrong. The probe asks Triton
-whether the model is ready, and Triton says yes while the model's process is
-dead. A generation that fails tells the truth, but only to whom it hits. So a
-worker is available when the last probe was answered and it has not been ejected;
-a probe alone never lifts an ejection.
+Two witnesses are heard, because either may be wrong. The probe asks the model
+whether it is alive, which says nothing of its GPU. A generation that fails tells
+the truth, but only to whom it hits. So a worker is available when the last probe
+was answered and it has not been ejected; a probe alone never lifts an ejection.
 
 Times are seconds of a monotonic clock.
 """
@@ -82,6 +81,10 @@ class Health:
         self._late_probes += 1
         if self._late_probes >= LATE_PROBES:
             self._answers = False
+
+    def said(self, draining: bool, now: float) -> None:
+        """It told, beside its load, whether it is about to stop."""
+        self._draining_until = now + DRAINING_S if draining else _NEVER
 
     def generated(self) -> None:
         """A generation got its first token: whatever was wrong is over."""

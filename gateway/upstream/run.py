@@ -22,6 +22,7 @@ import anyio
 from tritonclient.grpc.service_pb2 import ModelInferRequest
 
 from gateway.generation import Chunk, Generation, UpstreamError, UpstreamFailure
+from gateway.upstream.affinity import affinity
 from gateway.upstream.attempt import Attempt, UpstreamTimeouts
 from gateway.upstream.failures import FINAL, AttemptFailed, Reason, UpstreamObserver, sum_up
 from gateway.upstream.turn import Turn
@@ -66,6 +67,7 @@ class Run:
         self._generation = generation
         self._constrained = generation.constraint is not None
         self._turn = Turn(generation)
+        self._affinity = affinity(generation)
         self._encode = encode
         self._pool = pool
         self._timeouts = timeouts
@@ -109,8 +111,8 @@ class Run:
         raise StopAsyncIteration
 
     def _pass_on(self, attempt: Attempt, chunk: Chunk) -> Chunk:
-        if attempt.draining:
-            self._pool.note_draining(attempt.worker)
+        if attempt.load is not None:
+            self._pool.note_load(attempt.worker, attempt.load)
         if chunk.token_ids:
             self._turn.add(chunk.token_ids)
             self._tried = [attempt.worker]
@@ -164,7 +166,7 @@ class Run:
         return attempt
 
     def _next_attempt(self, *, again: bool = False) -> Attempt | None:
-        worker = self._pool.choose(exclude=() if again else self._tried)
+        worker = self._pool.choose(self._affinity, exclude=() if again else self._tried)
         if worker is None:
             return None
         self._tried.append(worker)

@@ -27,19 +27,30 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._reason = Reason.SILENT
         self._until: float | None = None  # None: we do not wait for the worker now
+        self._since = 0.0  # when we began to
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
     def watch(self, limit_s: float, reason: Reason) -> None:
         """From now on we wait; after *limit_s* cancel, because of *reason*."""
         self._reason = reason
-        self._until = until = self._loop.time() + limit_s
+        self._since = self._loop.time()
+        self._until = until = self._since + limit_s
         if self._timer is None or until < self._timer_at:
             self._set_timer(until)
 
     def rest(self) -> None:
         """The worker has answered. How long our reader takes is not its fault."""
         self._until = None
+
+    def waits(self) -> float:
+        """For how long we have been waiting, in seconds; 0 while we do not."""
+        return 0.0 if self._until is None else self._loop.time() - self._since
+
+    def bark(self, reason: Reason) -> None:
+        """Cancel now: somebody knows that there is nothing to wait for."""
+        self.barked = reason
+        self._cancel()
 
     def stop(self) -> None:
         self._until = None
@@ -66,5 +77,4 @@ class Watchdog:
             self._until = self._loop.time() + LATE_S
             self._set_timer(self._until)
             return
-        self.barked = self._reason
-        self._cancel()
+        self.bark(self._reason)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from tritonclient.grpc.service_pb2 import (
-    ModelInferRequest,
-    ModelReadyRequest,
-    ModelStreamInferResponse,
-)
-from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelStreamInferResponse
 
+from gateway.upstream.affinity import worker_hash
+from gateway.upstream.codec import encode_ping, read_pong
+from gateway.upstream.credentials import WorkerTls
+from gateway.upstream.failures import ContractViolation
 from gateway.upstream.health import Health, WorkerState
+from wire.v1.generation_pb2 import WorkerLoad
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -34,18 +35,22 @@ CHANNEL_OPTIONS = (
 # before there is a connection (1.85), and costs two more awaits.
 _STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
 
+# What a worker said about its load is no news for longer: it is probed every 2 s.
+_NEWS_S = 5.0
+
 
 class Worker:
-    """One Triton, and our connection to it."""
+    """One Triton, and our connection to it. Raises OSError if *tls* cannot be read."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: WorkerTls | None = None) -> None:
         self.address = address
+        self.hash = worker_hash(address)
         self.health = Health()
         self.in_flight = 0  # generations
         self.outstanding_tokens = 0  # prompt and output, booked and not yet delivered
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        # tritonclient's generated code knows no types.
-        self._stub: Any = GRPCInferenceServiceStub(self._channel)
+        self._load: tuple[WorkerLoad, float] | None = None  # what it said last, and when
+        self._bookings: set[Booking] = set()
+        self._channel = _channel(address, tls)
         self._stream_infer: Any = self._channel.unary_stream(
             _STREAM_INFER,
             request_serializer=ModelInferRequest.SerializeToString,
@@ -70,28 +75,58 @@ class Worker:
         """A call under way: `read()` it until `grpc.aio.EOF`, `cancel()` it to leave."""
         return self._stream_infer(request, timeout=timeout_s)
 
-    async def probe(self, model_name: str, *, timeout_s: float) -> None:
-        """Ask Triton whether the model is ready, and tell `health` the answer."""
-        question = ModelReadyRequest(name=model_name)
+    async def probe(self, model_name: str, *, timeout_s: float) -> WorkerLoad | None:
+        """Ask the model itself whether it is well, tell `health`, and return its load.
+
+        Triton calls a model ready whose process is dead (before 26.01), so a ping goes all
+        the way to the engine's loop and back.
+        """
+        call = self.stream_infer(encode_ping(model_name=model_name), timeout_s=timeout_s)
+        load = None
         try:
-            answer = await self._stub.ModelReady(question, timeout=timeout_s)
+            answer = await call.read()
+            if answer is not grpc.aio.EOF:
+                await call.read()  # its end: cancelling what is just ending is a race in Triton
+                load = read_pong(answer)
         except grpc.aio.AioRpcError as exc:
             if exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 self.health.probe_was_late()
-            else:
-                self.health.probe_answered(False)
-        else:
-            self.health.probe_answered(answer.ready)
+                return None
+        except ContractViolation:
+            pass
+        self.health.probe_answered(load is not None)
+        return load
 
-    def book(self, tokens: int) -> Booking:
-        """Count one more generation of so many tokens, until the booking ends."""
-        return Booking(self, tokens)
+    def note_load(self, load: WorkerLoad, now: float) -> None:
+        self._load = load, now
+
+    def queues(self, now: float) -> bool:
+        """Generations wait for a place in its batch, as far as we have heard of late."""
+        return self._load is not None and self._load[0].queued > 0 and now - self._load[1] < _NEWS_S
+
+    def book(self, tokens: int, *, abandon: Callable[[], object] = lambda: None) -> Booking:
+        """Count one more generation of so many tokens, until the booking ends.
+
+        *abandon* is called when the worker is found to be dead while it still listens.
+        """
+        booking = Booking(self, tokens, abandon)
+        self._bookings.add(booking)
+        return booking
+
+    def ended(self, booking: Booking) -> None:
+        self._bookings.discard(booking)
+
+    def abandon(self) -> None:
+        """It is down: whoever waits for it need not wait for the end of his patience."""
+        for booking in list(self._bookings):
+            booking.abandon()
 
 
 class Booking:
     """The part of a worker's load that is one generation of ours."""
 
-    def __init__(self, worker: Worker, tokens: int) -> None:
+    def __init__(self, worker: Worker, tokens: int, abandon: Callable[[], object]) -> None:
+        self.abandon = abandon
         self._worker = worker
         self._tokens = tokens
         self._ended = False
@@ -111,6 +146,7 @@ class Booking:
         self._ended = True
         self.deliver(self._tokens)
         self._worker.in_flight -= 1
+        self._worker.ended(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +162,12 @@ class WorkerStatus:
     @property
     def up(self) -> bool:
         return self.state is WorkerState.UP
+
+
+def _channel(address: str, tls: WorkerTls | None) -> grpc.aio.Channel:
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+    options: tuple[tuple[str, int | str], ...] = CHANNEL_OPTIONS
+    if tls.server_name is not None:
+        options = (*options, ("grpc.ssl_target_name_override", tls.server_name))
+    return grpc.aio.secure_channel(address, tls.read(), options=options)

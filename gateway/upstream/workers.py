@@ -4,53 +4,62 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
 import anyio
 
-from gateway.upstream.failures import AttemptFailed, Reason
+from gateway.upstream.choice import choose
+from gateway.upstream.credentials import WorkerTls
+from gateway.upstream.endpoints import Endpoints
+from gateway.upstream.failures import AttemptFailed
 from gateway.upstream.health import WorkerState
 from gateway.upstream.worker import Worker, WorkerStatus
+from wire.v1.generation_pb2 import WorkerLoad
 
 _log = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """A fixed list of workers. Use as a context manager; `run()` in a task group beside it.
+    """Workers that come, go and fail. Use as a context manager; `run()` in a task group beside it.
 
     No worker is chosen before a probe reached it, so without `run()` (or a
     `probe()`) there are none.
 
     Args:
-        addresses: `host:port` of each worker's gRPC endpoint.
+        endpoints: where the workers are.
+        tls: how to speak to them; None = in clear.
         model_name: the Triton model that must be ready.
-        probe_interval_s: between two probes of a worker.
-        probe_timeout_s: how long one may take.
+        probe_interval_s: between two probes of a worker; endpoints are looked up as often.
+        probe_timeout_s: how long one may take. A Triton needs a second to find out that
+            its model's process is dead.
         clock: monotonic, in seconds.
     """
 
     def __init__(
         self,
-        addresses: Sequence[str],
+        endpoints: Endpoints,
         *,
+        tls: WorkerTls | None = None,
         model_name: str = "gpt-oss-120b",
         probe_interval_s: float = 2.0,
-        probe_timeout_s: float = 1.0,
+        probe_timeout_s: float = 1.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._addresses = addresses
+        self._endpoints = endpoints
+        self._tls = tls
+        self._tls_version: tuple[int, ...] = ()
         self._model_name = model_name
         self._probe_interval_s = probe_interval_s
         self._probe_timeout_s = probe_timeout_s
         self._clock = clock
-        self._workers: list[Worker] = []
-        self._turn = 0
+        self._workers: dict[str, Worker] = {}  # by address
+        self._leaving: list[Worker] = []  # finish what they have, and get nothing new
 
     async def __aenter__(self) -> Self:
         # Not earlier: a channel belongs to the event loop it was opened in.
-        self._workers = [Worker(address) for address in self._addresses]
+        await self.look_up()
         return self
 
     async def __aexit__(
@@ -59,50 +68,91 @@ class WorkerPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        workers, self._workers = self._workers, []
+        workers = [*self._workers.values(), *self._leaving]
+        self._workers, self._leaving = {}, []
         with anyio.CancelScope(shield=True):  # without a grace period close() does not wait
             for worker in workers:
                 await worker.close()
 
     async def run(self) -> None:
-        """Probe the workers for ever. Ends only by cancellation."""
+        """Look for workers and probe them, for ever. Ends only by cancellation."""
         while True:
             await self.probe()
             await anyio.sleep(self._probe_interval_s)
+            await self.look_up()
+
+    # --- which there are -------------------------------------------------------
+
+    async def look_up(self) -> None:
+        """Take up new workers, and let those go that are gone."""
+        self._renew_credentials()
+        addresses = await self._endpoints.addresses()
+        for address in addresses:
+            if address not in self._workers:
+                self._take_up(address)
+        for address in self._workers.keys() - set(addresses):
+            _log.info("worker %s is gone", address)
+            self._leaving.append(self._workers.pop(address))
+        await self._part()
+
+    def _take_up(self, address: str) -> None:
+        try:
+            self._workers[address] = Worker(address, self._tls)
+        except OSError as exc:
+            _log.error("worker %s cannot be reached without its certificates: %s", address, exc)
+        else:
+            _log.info("worker %s is known", address)
+
+    def _renew_credentials(self) -> None:
+        """Make all connections anew if the files of the certificates have changed."""
+        if self._tls is None:
+            return
+        try:
+            version = self._tls.version()
+        except OSError as exc:
+            _log.error("the certificates for workers cannot be read: %s", exc)
+            return
+        if self._tls_version and version != self._tls_version:
+            _log.info("the certificates for workers have changed")
+            for address, old in list(self._workers.items()):
+                self._take_up(address)
+                if (new := self._workers[address]) is not old:
+                    new.health = old.health  # it is the same worker
+                    self._leaving.append(old)
+        self._tls_version = version
+
+    async def _part(self) -> None:
+        """Close the connections over which nothing comes any more."""
+        done = [worker for worker in self._leaving if not worker.in_flight]
+        self._leaving = [worker for worker in self._leaving if worker.in_flight]
+        for worker in done:
+            await worker.close()
+
+    # --- how they are ----------------------------------------------------------
 
     async def probe(self) -> None:
         """Probe all workers once, at the same time; takes `probe_timeout_s` at most."""
         async with anyio.create_task_group() as tasks:
-            for worker in self._workers:
+            for worker in self._workers.values():
                 tasks.start_soon(self._probe, worker)
 
     async def _probe(self, worker: Worker) -> None:
         before = worker.health.state(self._clock())
-        await worker.probe(self._model_name, timeout_s=self._probe_timeout_s)
+        load = await worker.probe(self._model_name, timeout_s=self._probe_timeout_s)
+        if load is not None:
+            self.note_load(worker, load)
         after = worker.health.state(self._clock())
+        if after is WorkerState.DOWN:
+            worker.abandon()
         if before is not after and WorkerState.DOWN in (before, after):
             level = logging.WARNING if after is WorkerState.DOWN else logging.INFO
             _log.log(level, "worker %s was %s and is %s", worker.address, before.value, after.value)
 
-    def choose(self, exclude: Collection[Worker] = ()) -> Worker | None:
-        """The available worker with the least to do; None if there is none.
-
-        Who is overloaded, keeps failing, or is on trial and busy with its one
-        generation, comes last. Equals take turns.
-        """
+    def note_load(self, worker: Worker, load: WorkerLoad) -> None:
+        """*worker* said how busy it is, and perhaps that it is about to stop."""
         now = self._clock()
-        workers = self._workers
-        available = [
-            worker
-            for worker in (*workers[self._turn :], *workers[: self._turn])
-            if worker not in exclude and worker.health.state(now) is WorkerState.UP
-        ]
-        if not available:
-            return None
-        self._turn = (self._turn + 1) % len(workers)
-        return min(
-            available, key=lambda worker: (_is_last_resort(worker, now), worker.outstanding_tokens)
-        )
+        worker.note_load(load, now)
+        worker.health.said(load.draining, now)
 
     def note_failure(self, worker: Worker, failed: AttemptFailed, *, cache_salt: str) -> None:
         """A generation with this salt failed on *worker*."""
@@ -113,16 +163,28 @@ class WorkerPool:
             cache_salt=cache_salt,
         )
 
-    def note_draining(self, worker: Worker) -> None:
-        """*worker* said, beside a chunk, that it is about to stop."""
-        worker.health.failed(Reason.DRAINING, self._clock())
+    # --- who is next -----------------------------------------------------------
+
+    def choose(self, affinity: int, *, exclude: Collection[Worker] = ()) -> Worker | None:
+        """The worker for a generation with this affinity; None if none is available.
+
+        Who has a queue comes after who has none; who is overloaded, keeps failing, or is
+        on trial and busy with its one generation, comes last.
+        """
+        now = self._clock()
+        available: dict[int, list[Worker]] = {}
+        for worker in self._workers.values():
+            if worker not in exclude and worker.health.state(now) is WorkerState.UP:
+                available.setdefault(_reluctance(worker, now), []).append(worker)
+        return choose(available[min(available)], affinity) if available else None
 
     def ready(self) -> bool:
         """Whether any worker could be given a generation now."""
         now = self._clock()
-        return any(worker.health.state(now) is WorkerState.UP for worker in self._workers)
+        return any(worker.health.state(now) is WorkerState.UP for worker in self._workers.values())
 
     def statuses(self) -> list[WorkerStatus]:
+        """Those that may be given something, in the order in which they became known."""
         now = self._clock()
         return [
             WorkerStatus(
@@ -132,12 +194,12 @@ class WorkerPool:
                 worker.outstanding_tokens,
                 worker.health.ejections,
             )
-            for worker in self._workers
+            for worker in self._workers.values()
         ]
 
 
-def _is_last_resort(worker: Worker, now: float) -> bool:
+def _reluctance(worker: Worker, now: float) -> int:
     health = worker.health
-    return (
-        health.overloaded(now) or health.suspect() or (health.on_trial() and worker.in_flight > 0)
-    )
+    if health.overloaded(now) or health.suspect() or (health.on_trial() and worker.in_flight > 0):
+        return 2
+    return 1 if worker.queues(now) else 0

@@ -37,6 +37,9 @@ CONTROL_TOKENS = {
     "<|message|>": MESSAGE,
     "<|call|>": CALL,
 }
+# The one token of the role's name: prompts are cut at the user's messages.
+USER = 1428
+
 FIRST_CONTROL_TOKEN = STARTOFTEXT  # every id from here on is no text
 
 # How text is cut into pieces before the ranks merge bytes.

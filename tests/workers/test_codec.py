@@ -23,7 +23,9 @@ from workers.engine import (
 )
 
 
-def _read(request: wire.GenerateRequest, prompt: list[int]) -> codec.Job | codec.Refusal:
+def _read(
+    request: wire.GenerateRequest, prompt: list[int]
+) -> codec.Job | codec.Ping | codec.Refusal:
     return codec.read_job(prompt, request.SerializeToString(), context_tokens=100)
 
 
@@ -169,3 +171,21 @@ def test_endings_and_load_become_messages() -> None:
     assert codec.worker_load(EngineLoad(1, 2, 0.5), draining=True) == wire.WorkerLoad(
         running=1, queued=2, kv_free_ratio=0.5, draining=True
     )
+
+
+def test_a_ping_is_no_request_and_needs_nothing_that_one_does() -> None:
+    assert _read(wire.GenerateRequest(request_id="p-1", ping=True), []) == codec.Ping("p-1")
+
+
+def test_a_half_turn_is_counted_and_may_not_be_the_whole_prompt() -> None:
+    request = wire.GenerateRequest(
+        max_tokens=1, sampling=wire.Sampling(top_p=1), generated_tokens=2
+    )
+
+    job = _read(request, [1, 2, 3])
+    refusal = _read(request, [1, 2])
+
+    assert isinstance(job, codec.Job)
+    assert job.request.generated_tokens == 2
+    assert isinstance(refusal, codec.Refusal)
+    assert "generated_tokens" in refusal.error.message

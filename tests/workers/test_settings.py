@@ -41,6 +41,8 @@ def test_every_variable_is_read() -> None:
             "WORKER_GRAMMAR_CACHE_BYTES": "15",
             "WORKER_SIMULATOR_FIRST_TOKEN_MS": "8.5",
             "WORKER_SIMULATOR_TOKENS_PER_SECOND": "0",
+            "WORKER_SIMULATOR_PRESET": "b200",
+            "WORKER_SIMULATOR_SPEED": "0.5",
             "WORKER_SIMULATOR_KV_BLOCKS": "9",
             "WORKER_SIMULATOR_DIRECTIVES": "1",
         }
@@ -63,9 +65,26 @@ def test_every_variable_is_read() -> None:
             cache_bytes=15,
         ),
         simulator=SimulatorSettings(
-            first_token_ms=8.5, tokens_per_second=0, kv_blocks=9, directives=True
+            first_token_ms=8.5,
+            tokens_per_second=0,
+            preset="b200",
+            speed=0.5,
+            kv_blocks=9,
+            directives=True,
         ),
     )
+
+
+def test_a_preset_says_how_large_the_kv_cache_is() -> None:
+    settings = read_settings({"WORKER_SIMULATOR_PRESET": "h100"})
+
+    assert settings.simulator.kv_blocks == 1_400_000 // 32
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    wanted = "WORKER_SIMULATOR_PRESET must be one of h200-tp1, h100, b200, not 'a100'"
+    with pytest.raises(SettingsError, match=wanted):
+        read_settings({"WORKER_SIMULATOR_PRESET": "a100"})
 
 
 @pytest.mark.parametrize(

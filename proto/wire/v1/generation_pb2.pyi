@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "max_tokens", "sampling", "stop_token_ids", "cache_salt", "deadline_unix_ms", "constraint", "top_logprobs", "generated_tokens")
+    __slots__ = ("request_id", "max_tokens", "sampling", "stop_token_ids", "cache_salt", "deadline_unix_ms", "constraint", "top_logprobs", "generated_tokens", "ping")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,7 @@ class GenerateRequest(_message.Message):
     CONSTRAINT_FIELD_NUMBER: _ClassVar[int]
     TOP_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     max_tokens: int
     sampling: Sampling
@@ -26,7 +27,8 @@ class GenerateRequest(_message.Message):
     constraint: OutputConstraint
     top_logprobs: int
     generated_tokens: int
-    def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ..., generated_tokens: _Optional[int] = ...) -> None: ...
+    ping: bool
+    def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., ping: bool = ...) -> None: ...
 
 class OutputConstraint(_message.Message):
     __slots__ = ("functions", "call_required", "final_schema_json")
@@ -112,10 +114,12 @@ class Finished(_message.Message):
         STOP: _ClassVar[Finished.Reason]
         LENGTH: _ClassVar[Finished.Reason]
         CANCELLED: _ClassVar[Finished.Reason]
+        PONG: _ClassVar[Finished.Reason]
     REASON_UNSPECIFIED: Finished.Reason
     STOP: Finished.Reason
     LENGTH: Finished.Reason
     CANCELLED: Finished.Reason
+    PONG: Finished.Reason
     REASON_FIELD_NUMBER: _ClassVar[int]
     STOP_TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]

@@ -9,7 +9,9 @@ import anyio
 import pytest
 
 from gateway.generation import Chunk, Generation, Sampling
+from gateway.upstream.affinity import affinity, rank, worker_hash
 from gateway.upstream.attempt import UpstreamTimeouts
+from gateway.upstream.endpoints import Endpoints
 from gateway.upstream.engine import TritonEngine
 from gateway.upstream.workers import WorkerPool
 from tests.gateway.upstream.fake_triton import FakeTriton, Script
@@ -23,6 +25,7 @@ GENERATION = Generation(
     cache_salt="salt",
     deadline_unix_ms=0,
 )
+AFFINITY = affinity(GENERATION)
 SHORT = UpstreamTimeouts(connect_s=0.2, idle_s=0.2, first_token_s=2.0, takeover_s=0.5)
 
 
@@ -72,13 +75,18 @@ StartUpstream = Callable[..., Awaitable[Upstream]]
 
 @pytest.fixture
 async def start_upstream() -> AsyncIterator[StartUpstream]:
-    """Call with a script a worker; they are up when it returns."""
+    """Call with a script a worker, in the order in which they are asked; they are up when it
+    returns."""
     async with AsyncExitStack() as stack:
 
         async def start(*scripts: Script) -> Upstream:
-            workers = [await stack.enter_async_context(FakeTriton(script)) for script in scripts]
+            workers = [await stack.enter_async_context(FakeTriton()) for _ in scripts]
+            # The first script is that of GENERATION's home, and so on.
+            workers.sort(key=lambda worker: -rank(AFFINITY, worker_hash(worker.address)))
+            for worker, script in zip(workers, scripts, strict=True):
+                worker.script = script
             pool = await stack.enter_async_context(
-                WorkerPool([worker.address for worker in workers])
+                WorkerPool(Endpoints([worker.address for worker in workers]))
             )
             await pool.probe()
             return Upstream(workers, pool)

@@ -75,6 +75,11 @@ class Stream:
         finished = wire.Finished(reason=reason, completion_tokens=self.tokens)
         await self.send_chunk(wire.GenerateChunk(finished=finished))
 
+    async def pong(self, load: wire.WorkerLoad) -> None:
+        finished = wire.Finished(reason=wire.Finished.PONG)
+        started = wire.Started(engine="fake")
+        await self.send_chunk(wire.GenerateChunk(started=started, finished=finished, load=load))
+
     async def fail(self, code: wire.Error.Code, retry_after_ms: int = 0) -> None:
         error = wire.Error(code=code, message="as scripted", retry_after_ms=retry_after_ms)
         await self.send_chunk(wire.GenerateChunk(error=error))
@@ -115,9 +120,17 @@ async def count_to_three(stream: Stream) -> None:
 class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """A server on the loopback interface that plays *script* on each stream."""
 
-    def __init__(self, script: Script = count_to_three, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        script: Script = count_to_three,
+        *,
+        port: int = 0,
+        tls: grpc.ServerCredentials | None = None,
+    ) -> None:
         self.script = script
+        self._tls = tls
         self.ready = True
+        self.load = wire.WorkerLoad(kv_free_ratio=1)
         self.asked: list[Asked] = []
         self.cancelled = 0  # streams that the client left
         self.streams = 0  # under way
@@ -131,7 +144,10 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
     async def __aenter__(self) -> Self:
         self._server = grpc.aio.server()
         triton_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        if self._tls is None:
+            self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        else:
+            self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", self._tls)
         await self._server.start()
         return self
 
@@ -149,16 +165,18 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
             server, self._server = self._server, None
             await server.stop(0)
 
-    async def ModelReady(self, request: Any, context: Any) -> Any:
-        return triton.ModelReadyResponse(ready=self.ready)
-
     async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> None:
         self.streams += 1
         try:
             async for request in requests:
-                asked = decode(request)
-                self.asked.append(asked)
-                await self.script(Stream(asked, context))
+                stream = Stream(decode(request), context)
+                if not stream.asked.request.ping:
+                    self.asked.append(stream.asked)
+                    await self.script(stream)
+                elif self.ready:
+                    await stream.pong(self.load)
+                else:
+                    await stream.triton_error("Request for unknown model")
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

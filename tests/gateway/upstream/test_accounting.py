@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.generation import UpstreamError
 from gateway.upstream.attempt import UpstreamTimeouts
+from gateway.upstream.endpoints import Endpoints
 from gateway.upstream.engine import TritonEngine
 from gateway.upstream.worker import Worker
 from gateway.upstream.workers import WorkerPool
@@ -34,7 +35,7 @@ async def test_outstanding_tokens_are_what_was_booked_and_has_not_arrived() -> N
         await stream.send([1, 2, 3])
         await stream.hang()
 
-    async with FakeTriton(script) as triton, WorkerPool([triton.address]) as pool:
+    async with FakeTriton(script) as triton, WorkerPool(Endpoints([triton.address])) as pool:
         await pool.probe()
         async with TritonEngine(pool).generate(GENERATION) as chunks:
             assert pool.statuses()[0].outstanding_tokens == 3 + 10  # prompt, output
@@ -63,10 +64,10 @@ async def _play(steps: list[str], leaves_after: int | None) -> None:
     async with (
         FakeTriton(script) as first,
         FakeTriton(script) as second,
-        WorkerPool([first.address, second.address]) as pool,
+        WorkerPool(Endpoints([first.address, second.address])) as pool,
     ):
         await pool.probe()
-        engine = TritonEngine(pool, UpstreamTimeouts(idle_s=0.03, first_token_s=1))
+        engine = TritonEngine(pool, UpstreamTimeouts(idle_s=0.03, first_token_s=1, takeover_s=0.1))
         try:
             async with engine.generate(GENERATION) as chunks:
                 received = 0

@@ -20,6 +20,7 @@ from gateway.generation import (
     UpstreamFailure,
 )
 from gateway.upstream.attempt import UpstreamTimeouts
+from gateway.upstream.endpoints import Endpoints
 from gateway.upstream.engine import TritonEngine
 from gateway.upstream.workers import WorkerPool
 from tests.gateway.upstream.conftest import GENERATION, StartUpstream, until
@@ -351,7 +352,7 @@ async def test_a_deadline_ends_a_generation(
 
 async def test_without_a_worker_a_generation_is_refused_at_once() -> None:
     # Nothing listens on port 1, and nobody probed it.
-    async with WorkerPool(["127.0.0.1:1"]) as pool:
+    async with WorkerPool(Endpoints(["127.0.0.1:1"])) as pool:
         with pytest.raises(UpstreamError) as raised, anyio.fail_after(0.1):
             async with TritonEngine(pool).generate(GENERATION):
                 raise AssertionError("entered")

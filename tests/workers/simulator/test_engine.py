@@ -39,9 +39,20 @@ class Heard:
         self.silenced.set()
 
 
+@pytest.fixture(params=["", "h200-tp1"], ids=["fixed pace", "pace of a GPU"], autouse=True)
+def _preset(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of this holds at either pace."""
+    monkeypatch.setitem(_PACE, "preset", request.param)
+
+
+_PACE = {"preset": ""}
+
+
 @asynccontextmanager
 async def _simulator(*, max_running: int = 4) -> AsyncIterator[Simulator]:
-    settings = SimulatorSettings(first_token_ms=0, tokens_per_second=0, directives=True)
+    settings = SimulatorSettings(
+        first_token_ms=0, tokens_per_second=0, preset=_PACE["preset"], speed=0, directives=True
+    )
     simulator = Simulator(settings, max_running=max_running)
     await simulator.load()
     yield simulator

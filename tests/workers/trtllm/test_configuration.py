@@ -104,13 +104,14 @@ def test_every_variable_is_read() -> None:
 )
 def test_what_cannot_work_is_refused_by_name(variables: dict[str, str], complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint):
-        _read(**variables)
+        _read(None, **variables)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_one_that_the_library_takes(name: str, tokenizer: Tokenizer) -> None:
-    for variables in ({}, {"KV_CACHE_REUSE": "0"}, {"SLIDING_WINDOW": "1"}):
-        arguments = _read(PRESET=name, **variables).llm_arguments()
+    changes: list[dict[str, str]] = [{}, {"KV_CACHE_REUSE": "0"}, {"SLIDING_WINDOW": "1"}]
+    for variables in changes:
+        arguments = _read(None, PRESET=name, **variables).llm_arguments()
         FakeLlm(lambda ids: [], tokenizer, Defects(), arguments)
         assert arguments["tensor_parallel_size"] <= 8
 

@@ -29,6 +29,9 @@ class Directives:
     queue_ms: float | None = None  # stay in the queue for so long
     first_token_ms: float | None = None
     tokens_per_second: float | None = None  # 0 = as fast as possible
+    # tokens_per_second holds only behind so many tokens of the turn, and not for a worker
+    # that goes on with it later still.
+    slow_after: int | None = None
     # After so many tokens of the turn, whoever generated them. A worker that goes on with
     # it fails as well; it hangs or dies only if that has not happened yet.
     fail_after: int | None = None  # EngineFailed
@@ -43,9 +46,13 @@ class Directives:
         def left(after: int | None) -> int | None:
             return None if after is None or after <= generated_tokens else after - generated_tokens
 
+        slow_after = left(self.slow_after)
+        slowed = self.slow_after is not None and slow_after is None
         fail_after = None if self.fail_after is None else self.fail_after - generated_tokens
         return replace(
             self,
+            tokens_per_second=None if slowed else self.tokens_per_second,
+            slow_after=slow_after,
             fail_after=None if fail_after is None else max(0, fail_after),
             hang_after=left(self.hang_after),
             die_after=left(self.die_after),
@@ -53,7 +60,7 @@ class Directives:
 
 
 _TEXTS = {"text", "reasoning", "raw"}
-_COUNTS = {"repeat", "fail_after", "hang_after", "die_after"}
+_COUNTS = {"repeat", "slow_after", "fail_after", "hang_after", "die_after"}
 _AMOUNTS = {"queue_ms", "first_token_ms", "tokens_per_second"}
 
 
@@ -83,6 +90,8 @@ def _parse(text: str) -> Directives:
     for key, value in given.items():
         if wanted := _complaint(key, value):
             raise InvalidRequest(f"directive SIM: {text}: {key} {wanted}")
+    if "slow_after" in given and not given.get("tokens_per_second"):
+        raise InvalidRequest(f"directive SIM: {text}: slow_after needs tokens_per_second above 0")
     return Directives(**given)
 
 

@@ -34,35 +34,54 @@ class Progress:
         wanted = plan.directives
         first_token_ms = _first(wanted.first_token_ms, settings.first_token_ms)
         self._first_token_s = first_token_ms / 1000
-        self._tokens_per_second = _first(wanted.tokens_per_second, settings.tokens_per_second)
-        self._trap = _trap(wanted, len(plan.token_ids))
+        self._slow_after = wanted.slow_after
+        self._slow_tokens_per_second = wanted.tokens_per_second or 0
+        self._tokens_per_second = settings.tokens_per_second
+        if wanted.slow_after is None:
+            self._tokens_per_second = _first(wanted.tokens_per_second, settings.tokens_per_second)
+        self._trap = first_trap(wanted, len(plan.token_ids))
         self._token_ids = plan.token_ids[: self._trap[0]]
         self._next = 0
-        self._first_due_at = math.inf
+        # The pace is kept from this token on, which is due then.
+        self._paced_from = 0
+        self._paced_since = math.inf
 
     def begin(self, now: float) -> None:
         """The first step."""
-        self._first_due_at = now + self._first_token_s
+        self._paced_since = now + self._first_token_s
+        self._slow_down()
 
     @property
     def due_at(self) -> float:
         """When there is something to take; in the past if there already is."""
         if self._tokens_per_second == 0:
-            return self._first_due_at
-        return self._first_due_at + self._next / self._tokens_per_second
+            return self._paced_since
+        return self._paced_since + (self._next - self._paced_from) / self._tokens_per_second
 
     def take(self, now: float) -> Sequence[int]:
         """The tokens that have become due since the last call."""
-        if now < self._first_due_at:
+        if now < self._paced_since:
             return ()
         if self._tokens_per_second == 0:
             stop = self._next + _FULL_SPEED_STEP_TOKENS
         else:
-            passed = (now - self._first_due_at) * self._tokens_per_second
-            stop = int(passed) + 1
+            passed = (now - self._paced_since) * self._tokens_per_second
+            stop = self._paced_from + int(passed) + 1
+        if self._slow_after is not None:
+            stop = min(stop, self._slow_after)
         taken = self._token_ids[self._next : stop]
         self._next += len(taken)
+        if self._next == self._slow_after:
+            self._paced_since = now + 1 / self._slow_tokens_per_second
+            self._slow_down()
         return taken
+
+    def _slow_down(self) -> None:
+        """Keep the slow pace from now on, if it is time."""
+        if self._next == self._slow_after:
+            self._slow_after = None
+            self._tokens_per_second = self._slow_tokens_per_second
+            self._paced_from = self._next
 
     @property
     def over(self) -> bool:
@@ -79,7 +98,7 @@ def _first(given: float | None, default: float) -> float:
     return default if given is None else given
 
 
-def _trap(directives: Directives, length: int) -> tuple[int, Trap | None]:
+def first_trap(directives: Directives, length: int) -> tuple[int, Trap | None]:
     """After how many tokens which trap springs; after the last one none does."""
     traps = [
         (directives.fail_after, Trap.FAIL),
