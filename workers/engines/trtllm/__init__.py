@@ -9,7 +9,9 @@ outputs          what TensorRT-LLM reports -> tokens, log probabilities, the end
 resumed_grammar  holds a turn to its grammar that another worker began
 watchdog         when an engine is dead, or hangs
 statistics       how full the KV cache is, where the time goes
+checks           what is believed of all that, each with a test for a GPU (workers/gpu_check.py)
 
 TensorRT-LLM cannot be installed without NVIDIA's index and a GPU: tests run on a fake
-(tests/workers/trtllm/fake_llm.py). Nothing here has run on a GPU yet.
+(tests/workers/trtllm/fake_llm.py). Nothing here has run on a GPU yet:
+what the fake takes for granted is in docs/gpu-checklist.md.
 """
