@@ -200,19 +200,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Settings:
-        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
-            raise ValueError(
-                "GATEWAY_TLS_CERTIFICATE_FILE and GATEWAY_TLS_KEY_FILE: set both or neither"
-            )
+        _both_or_neither("GATEWAY_TLS", self.tls_certificate_file, self.tls_key_file)
         return self
 
     @model_validator(mode="after")
     def _worker_tls_is_whole(self) -> Settings:
-        if (self.worker_tls_certificate_file is None) != (self.worker_tls_key_file is None):
-            raise ValueError(
-                "GATEWAY_WORKER_TLS_CERTIFICATE_FILE and GATEWAY_WORKER_TLS_KEY_FILE:"
-                " set both or neither"
-            )
+        _both_or_neither(
+            "GATEWAY_WORKER_TLS", self.worker_tls_certificate_file, self.worker_tls_key_file
+        )
         if self.worker_tls_ca_file is None and (
             self.worker_tls_certificate_file or self.worker_tls_server_name
         ):
@@ -247,11 +242,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _admin_is_private(self) -> Settings:
-        if (self.admin_tls_certificate_file is None) != (self.admin_tls_key_file is None):
-            raise ValueError(
-                "GATEWAY_ADMIN_TLS_CERTIFICATE_FILE and GATEWAY_ADMIN_TLS_KEY_FILE:"
-                " set both or neither"
-            )
+        _both_or_neither(
+            "GATEWAY_ADMIN_TLS", self.admin_tls_certificate_file, self.admin_tls_key_file
+        )
         if (
             self.admin_port is not None
             and self.admin_tls_key_file is None
@@ -290,6 +283,11 @@ class Settings(BaseSettings):
                 " nor that GATEWAY_CONTEXT_TOKENS"
             )
         return self
+
+
+def _both_or_neither(prefix: str, certificate: Path | None, key: Path | None) -> None:
+    if (certificate is None) != (key is None):
+        raise ValueError(f"{prefix}_CERTIFICATE_FILE and {prefix}_KEY_FILE: set both or neither")
 
 
 def load_prices(path: Path) -> Prices:

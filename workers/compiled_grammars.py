@@ -15,6 +15,7 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -162,6 +163,22 @@ def compile_grammar(
     except BaseException as exc:  # noqa: BLE001 - a panic in Rust is no Exception
         return _Unenforceable(f"constraint: the compiler failed: {exc}")
     return matcher
+
+
+def replay(matcher: LLMatcher, begun: Sequence[int]) -> None:
+    """Bring *matcher* to where another worker left the turn. Blocks; for any thread.
+
+    Raises InvalidRequest: the constraint does not lead there.
+    """
+    fitting = matcher.try_consume_tokens(list(begun))
+    if matcher.is_error():
+        complaint = matcher_complaint(matcher.get_error())
+        raise InvalidRequest(f"constraint: cannot be followed: {complaint}")
+    if fitting != len(begun):
+        raise InvalidRequest(
+            f"generated_tokens: the constraint does not allow token {begun[fitting]}, "
+            f"number {fitting} of {len(begun)}"
+        )
 
 
 def matcher_complaint(error: str) -> str:

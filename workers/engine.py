@@ -31,6 +31,9 @@ class Sampling:
     frequency_penalty: float
 
 
+GREEDY = Sampling(temperature=0, top_p=1, seed=None, presence_penalty=0, frequency_penalty=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """One that the model may call."""
@@ -63,6 +66,16 @@ class EngineRequest:
     # So many of the prompt's last ids are the turn's first: another worker generated them.
     # The constraint's grammar begins there, and so do penalties, if the engine can.
     generated_tokens: int = 0
+
+    @property
+    def turn_begins_at(self) -> int:
+        """So many of the prompt's ids are not the turn's."""
+        return len(self.prompt) - self.generated_tokens
+
+    @property
+    def begun(self) -> Sequence[int]:
+        """The turn's first ids, as another worker generated them."""
+        return self.prompt[self.turn_begins_at :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,84 @@ class TritonChannel:
             return not self._closed and bool(self._sender.is_cancelled())
 
 
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Of series in Triton's /metrics."""
+
+    name: str
+    description: str
+    counts: bool = False  # a counter; else a gauge
+    label: str = ""
+
+
+_Read = Callable[[EngineLoad, Tally], float]
+
+# Each with its series, by the value of the label.
+_FAMILIES: dict[_Family, dict[str, _Read]] = {
+    _Family("worker_running_requests", "Generations that hold a place in the batch"): {
+        "": lambda load, tally: load.running
+    },
+    _Family("worker_queued_requests", "Generations that wait for a place in the batch"): {
+        "": lambda load, tally: load.queued
+    },
+    _Family(
+        "worker_tokens_total",
+        "Tokens: prompt (cached ones included), cached, completion",
+        counts=True,
+        label="kind",
+    ): {
+        "prompt": lambda load, tally: tally.prompt,
+        "cached": lambda load, tally: tally.cached,
+        "completion": lambda load, tally: tally.completion,
+    },
+    _Family("worker_kv_cache_usage_ratio", "Share of the KV cache that running generations hold"): {
+        "": lambda load, tally: round(1 - load.kv_free_ratio, 3)
+    },
+    _Family("worker_engine_broken", "1 when the engine will never generate again"): {
+        "": lambda load, tally: int(load.broken)
+    },
+    _Family(
+        "worker_engine_seconds_total",
+        "Seconds that generations spent in the engine, by phase",
+        counts=True,
+        label="phase",
+    ): {
+        "queue": lambda load, tally: load.totals.queue_s,
+        "prefill": lambda load, tally: load.totals.prefill_s,
+        "decode": lambda load, tally: load.totals.decode_s,
+    },
+    _Family(
+        "worker_kv_cache_blocks_total",
+        "Blocks of prompts that were in the KV cache (reused), or not (missed)",
+        counts=True,
+        label="kind",
+    ): {
+        "reused": lambda load, tally: load.totals.reused_blocks,
+        "missed": lambda load, tally: load.totals.missed_blocks,
+    },
+}
+
+
+class _Series:
+    """One of them, and what Triton knows of it already."""
+
+    def __init__(self, metric: Any, counts: bool, read: _Read) -> None:
+        self._metric = metric
+        self._counts = counts
+        self._read = read
+        self._published: float = 0
+
+    def bring(self, load: EngineLoad, tally: Tally) -> None:
+        value = self._read(load, tally)
+        if value == self._published:
+            return
+        if self._counts:
+            self._metric.increment(value - self._published)
+        else:
+            self._metric.set(value)
+        self._published = value
+
+
 class _Metrics:
     """Our series in Triton's /metrics, brought up to date while requests are in flight.
 
@@ -110,62 +189,17 @@ class _Metrics:
     """
 
     def __init__(self) -> None:
-        family = pb_utils.MetricFamily
-        self._families = [
-            running := family(
-                name="worker_running_requests",
-                description="Generations that hold a place in the batch",
-                kind=family.GAUGE,
-            ),
-            queued := family(
-                name="worker_queued_requests",
-                description="Generations that wait for a place in the batch",
-                kind=family.GAUGE,
-            ),
-            tokens := family(
-                name="worker_tokens_total",
-                description="Tokens: prompt (cached ones included), cached, completion",
-                kind=family.COUNTER,
-            ),
-            kv_used := family(
-                name="worker_kv_cache_usage_ratio",
-                description="Share of the KV cache that running generations hold",
-                kind=family.GAUGE,
-            ),
-            broken := family(
-                name="worker_engine_broken",
-                description="1 when the engine will never generate again",
-                kind=family.GAUGE,
-            ),
-            seconds := family(
-                name="worker_engine_seconds_total",
-                description="Seconds that generations spent in the engine, by phase",
-                kind=family.COUNTER,
-            ),
-            blocks := family(
-                name="worker_kv_cache_blocks_total",
-                description="Blocks of prompts that were in the KV cache (reused), or not (missed)",
-                kind=family.COUNTER,
-            ),
-        ]
-        self._gauges = {
-            "running": running.Metric(labels={}),
-            "queued": queued.Metric(labels={}),
-            "kv_used": kv_used.Metric(labels={}),
-            "broken": broken.Metric(labels={}),
-        }
-        self._counters = {
-            kind: tokens.Metric(labels={"kind": kind})
-            for kind in ("prompt", "cached", "completion")
-        }
-        self._counters |= {
-            f"{phase}_s": seconds.Metric(labels={"phase": phase})
-            for phase in ("queue", "prefill", "decode")
-        }
-        self._counters |= {
-            f"{kind}_blocks": blocks.Metric(labels={"kind": kind}) for kind in ("reused", "missed")
-        }
-        self._published: dict[str, float] = {}  # what Triton knows already
+        self._families = []
+        self._series = []
+        for family, values in _FAMILIES.items():
+            kind = pb_utils.MetricFamily.COUNTER if family.counts else pb_utils.MetricFamily.GAUGE
+            made = pb_utils.MetricFamily(
+                name=family.name, description=family.description, kind=kind
+            )
+            self._families.append(made)
+            for value, read in values.items():
+                labels = {family.label: value} if family.label else {}
+                self._series.append(_Series(made.Metric(labels=labels), family.counts, read))
         self._lock = threading.Lock()  # of all below
         self._in_flight = 0
 
@@ -191,27 +225,13 @@ class _Metrics:
                 self._bring(load, tally)
 
     def _bring(self, load: EngineLoad, tally: Tally) -> None:
-        gauges = {
-            "running": load.running,
-            "queued": load.queued,
-            "kv_used": round(1 - load.kv_free_ratio, 3),
-            "broken": int(load.broken),
-        }
-        for name, gauge in self._gauges.items():
-            value = gauges[name]
-            if value != self._published.get(name, 0):
-                gauge.set(value)
-                self._published[name] = value
-        for name, counter in self._counters.items():
-            total = getattr(load.totals if hasattr(load.totals, name) else tally, name)
-            if grown := total - self._published.get(name, 0):
-                counter.increment(grown)
-                self._published[name] = total
+        for series in self._series:
+            series.bring(load, tally)
 
     def close(self) -> None:
         # The stub of 2.51 segfaults if it ends while Metric objects are alive,
         # and the model object still is when finalize() returns.
-        del self._gauges, self._counters, self._families
+        del self._series, self._families
 
 
 def _make_engine(settings: WorkerSettings) -> Engine:

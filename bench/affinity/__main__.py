@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from gateway.generation import Generation, Sampling
 from gateway.upstream.affinity import affinity, worker_hash
 from gateway.upstream.choice import choose
-from wire.vocabulary import END, START, USER
+from wire.vocabulary import ASSISTANT, END, START, USER
 from workers.engines.simulator.prefix_cache import PrefixCache
 
 TARGET = 0.9
@@ -30,7 +30,6 @@ THINKING_S = 20.0
 _SYSTEM_TOKENS = 1_500
 _QUESTION_TOKENS = (20, 400)
 _ANSWER_TOKENS = (50, 800)
-_ASSISTANT = 173781
 
 
 @dataclass(eq=False)
@@ -123,7 +122,7 @@ def play(
             continue
         conversation.turns_left -= 1
         question = _tokens(rng, rng.randint(*_QUESTION_TOKENS))
-        conversation.history += [START, USER, *question, END, START, _ASSISTANT]
+        conversation.history += [START, USER, *question, END, START, ASSISTANT]
         prompt = conversation.history
         worker = chooser(workers, affinity(_generation(prompt, conversation.project)))
         cached += worker.cache.reuse(prompt, conversation.project)

@@ -46,7 +46,6 @@ class Worker:
         self.address = address
         self.hash = worker_hash(address)
         self.health = Health()
-        self.in_flight = 0  # generations
         self.outstanding_tokens = 0  # prompt and output, booked and not yet delivered
         self._load: tuple[WorkerLoad, float] | None = None  # what it said last, and when
         self._bookings: set[Booking] = set()
@@ -104,6 +103,11 @@ class Worker:
         """Generations wait for a place in its batch, as far as we have heard of late."""
         return self._load is not None and self._load[0].queued > 0 and now - self._load[1] < _NEWS_S
 
+    @property
+    def in_flight(self) -> int:
+        """Generations of ours."""
+        return len(self._bookings)
+
     def book(self, tokens: int, *, abandon: Callable[[], object] = lambda: None) -> Booking:
         """Count one more generation of so many tokens, until the booking ends.
 
@@ -111,6 +115,7 @@ class Worker:
         """
         booking = Booking(self, tokens, abandon)
         self._bookings.add(booking)
+        self.outstanding_tokens += tokens
         return booking
 
     def ended(self, booking: Booking) -> None:
@@ -129,9 +134,6 @@ class Booking:
         self.abandon = abandon
         self._worker = worker
         self._tokens = tokens
-        self._ended = False
-        worker.in_flight += 1
-        worker.outstanding_tokens += tokens
 
     def deliver(self, tokens: int) -> None:
         """So many of the tokens have arrived. More than were booked count as booked."""
@@ -141,11 +143,7 @@ class Booking:
 
     def end(self) -> None:
         """Give back what is left. A second end does nothing."""
-        if self._ended:
-            return
-        self._ended = True
         self.deliver(self._tokens)
-        self._worker.in_flight -= 1
         self._worker.ended(self)
 
 

@@ -37,8 +37,9 @@ CONTROL_TOKENS = {
     "<|message|>": MESSAGE,
     "<|call|>": CALL,
 }
-# The one token of the role's name: prompts are cut at the user's messages.
+# The roles' names are one token of text each.
 USER = 1428
+ASSISTANT = 173781
 
 FIRST_CONTROL_TOKEN = STARTOFTEXT  # every id from here on is no text
 

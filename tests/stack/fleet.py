@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.stack.process import Process, free_port
+from tests.stack.process import Process, free_port, living_members
 from tests.stack.triton import TritonPorts, start_triton
 
 _STUB = "triton_python_b"  # as far as the kernel keeps its name
@@ -68,44 +67,29 @@ class FleetWorker:
 
     def stub_pid(self) -> int:
         """Raises ProcessLookupError: it has died."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        for pid in map(int, children.read_text().split()):
-            name, rest = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
-            if name == _STUB and rest.split()[0] != "Z":
+        for pid, name in living_members(self.process.pid):
+            if name == _STUB:
                 return pid
         raise ProcessLookupError(f"{self.address} has no stub")
 
 
-class Fleet:
+@contextmanager
+def running_fleet(
+    directory: Path, count: int, env: Mapping[str, str]
+) -> Iterator[list[FleetWorker]]:
     """So many workers. They start together, and end with the block."""
-
-    def __init__(self, directory: Path, count: int, env: Mapping[str, str]) -> None:
-        self.workers = [FleetWorker(directory / f"worker-{each}", env) for each in range(count)]
-
-    @property
-    def addresses(self) -> str:
-        """`host:port` of each, with commas between."""
-        return ",".join(worker.address for worker in self.workers)
-
-    def __enter__(self) -> Self:
-        with ThreadPoolExecutor(len(self.workers)) as threads:
-            started = [threads.submit(worker.start) for worker in self.workers]
+    workers = [FleetWorker(directory / f"worker-{each}", env) for each in range(count)]
+    with ThreadPoolExecutor(count) as threads:
+        started = [threads.submit(worker.start) for worker in workers]
         try:
+            wait(started)  # all of them, or one would be left that is still starting
             for each in started:
                 each.result()
-        except BaseException:
-            self._stop()
-            raise
-        return self
+            yield workers
+        finally:
+            list(threads.map(FleetWorker.stop, workers))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop()
 
-    def _stop(self) -> None:
-        with ThreadPoolExecutor(len(self.workers)) as threads:
-            list(threads.map(FleetWorker.stop, self.workers))
+def addresses(workers: Sequence[FleetWorker]) -> str:
+    """`host:port` of each, with commas between."""
+    return ",".join(worker.address for worker in workers)

@@ -26,6 +26,21 @@ class StartError(Exception):
     """A process did not come up; the text says why, and quotes the end of its log."""
 
 
+def living_members(group: int) -> list[tuple[int, str]]:
+    """Of a process group: pid, and the name as far as the kernel keeps it. Without zombies."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue  # it ended just now
+        name, rest = text.split("(", 1)[1].rsplit(")", 1)
+        state, _, pgrp = rest.split()[:3]
+        if int(pgrp) == group and state != "Z":
+            members.append((int(stat.parent.name), name))
+    return members
+
+
 def free_port() -> int:
     """A TCP port of the loopback interface that was free a moment ago."""
     with socket.socket() as sock:

@@ -14,7 +14,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.stack import demo
-from tests.stack.fleet import Fleet, FleetWorker
+from tests.stack.fleet import FleetWorker, addresses, running_fleet
 from tests.stack.gateway import start_gateway
 from tests.stack.process import Process, free_port
 from tests.stack.redis import start_redis
@@ -52,7 +52,7 @@ class Product:
     @property
     def triton_address(self) -> str:
         """Of the workers, with commas between if there are several."""
-        return ",".join(worker.address for worker in self.workers)
+        return addresses(self.workers)
 
     def gwctl(self, *arguments: str) -> Any:
         return demo.gwctl(self.administration, *arguments)
@@ -122,13 +122,13 @@ def running_product(
     redis_url = redis_url or f"redis://127.0.0.1:{redis_port}/0"
     with (
         start_redis(redis_port, directory / "redis") if own_redis else nullcontext(),
-        Fleet(directory, workers, worker_env) as fleet,
+        running_fleet(directory, workers, worker_env) as fleet,
         start_gateway(
             port,
             ops_port,
             directory,
             redis_url=redis_url,
-            workers=fleet.addresses,
+            workers=addresses(fleet),
             peppers=PEPPERS,
             env={
                 "GATEWAY_DRAIN_DELAY_S": "0",
@@ -145,7 +145,7 @@ def running_product(
             ops_url=f"http://127.0.0.1:{ops_port}",
             admin_url=f"http://127.0.0.1:{admin_port}",
             redis_url=redis_url,
-            workers=fleet.workers,
+            workers=fleet,
             directory=directory,
             gateway=gateway,
         )

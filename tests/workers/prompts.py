@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from workers.engine import EngineRequest, OutputConstraint, Sampling
+from workers.engine import GREEDY, EngineRequest, OutputConstraint, Sampling
 from workers.engines.simulator.tokenizer import Tokenizer
 
-GREEDY = Sampling(temperature=0, top_p=1, seed=None, presence_penalty=0, frequency_penalty=0)
 STOP_TOKEN_IDS = (200002, 200012)
 
 WEATHER = """\

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.process import Process, StartError, free_port
+from tests.stack.process import Process, StartError, free_port, living_members
 from tests.stack.triton import TritonPorts, start_triton
 from tests.workers.prompts import user
 from tests.workers.triton_client import TritonClient, greedy
@@ -23,17 +23,7 @@ def _start(directory: Path) -> tuple[Process, TritonPorts]:
 
 def _processes(group: int) -> list[str]:
     """The names of a process group's living members."""
-    names = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-        except OSError:
-            continue  # it ended just now
-        name, rest = text.split("(", 1)[1].rsplit(")", 1)
-        state, _, pgrp = rest.split()[:3]
-        if int(pgrp) == group and state != "Z":
-            names.append(name)
-    return sorted(names)
+    return sorted(name for _, name in living_members(group))
 
 
 def _until_ended(group: int) -> None:

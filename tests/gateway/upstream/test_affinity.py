@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gateway.upstream.affinity import affinity, rank, worker_hash
 from gateway.upstream.choice import LOAD_FACTOR, SLACK_TOKENS, choose
 from tests.gateway.upstream.conftest import GENERATION
-from wire.vocabulary import END, START, USER, load_ranks
+from wire.vocabulary import ASSISTANT, END, START, USER, load_ranks
 
 _SYSTEM = [START, 17360, 7, 8, END]
 _QUESTION = [START, USER, 9, 10, END]
@@ -19,12 +19,25 @@ def _asked(*prompt: int, salt: str = "salt", cache_key: str = "") -> int:
 
 
 def test_the_turns_of_a_conversation_have_one_affinity_and_nobody_elses() -> None:
-    first = [*_SYSTEM, *_QUESTION, START, 173781]
-    second = [*_SYSTEM, *_QUESTION, START, 173781, 11, END, START, USER, 12, END, START, 173781]
+    first = [*_SYSTEM, *_QUESTION, START, ASSISTANT]
+    second = [
+        *_SYSTEM,
+        *_QUESTION,
+        START,
+        ASSISTANT,
+        11,
+        END,
+        START,
+        USER,
+        12,
+        END,
+        START,
+        ASSISTANT,
+    ]
 
     assert _asked(*first) == _asked(*second)
     assert _asked(*first) != _asked(*first, salt="another project's")
-    assert _asked(*first) != _asked(*_SYSTEM, START, USER, 9, 11, END, START, 173781)
+    assert _asked(*first) != _asked(*_SYSTEM, START, USER, 9, 11, END, START, ASSISTANT)
 
 
 def test_a_cache_key_counts_more_than_the_prompt_and_only_within_a_project() -> None:
@@ -38,8 +51,9 @@ def test_prompts_without_a_user_have_an_affinity_too() -> None:
     assert _asked(START) != _asked(START, USER)
 
 
-def test_the_users_name_is_one_token() -> None:
+def test_the_names_of_roles_are_one_token_each() -> None:
     assert load_ranks()[b"user"] == USER
+    assert load_ranks()[b"assistant"] == ASSISTANT
 
 
 @dataclass

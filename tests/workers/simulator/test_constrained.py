@@ -10,11 +10,18 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.workers.prompts import GREEDY, WEATHER, engine_request, harmony, user
+from tests.workers.prompts import WEATHER, engine_request, harmony, user
 from tests.workers.schemas import SCHEMAS, Schema, closed, constrained
 from wire import vocabulary
 from workers.compiled_grammars import CompiledGrammars
-from workers.engine import InvalidRequest, LengthReached, OutputConstraint, Sampling, Stopped
+from workers.engine import (
+    GREEDY,
+    InvalidRequest,
+    LengthReached,
+    OutputConstraint,
+    Sampling,
+    Stopped,
+)
 from workers.engines.simulator.plan import Plan, Planner
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.settings import GrammarSettings

@@ -9,11 +9,11 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
-from tests.workers.prompts import GREEDY, WEATHER, engine_request, harmony, user
+from tests.workers.prompts import WEATHER, engine_request, harmony, user
 from tests.workers.schemas import SCHEMAS, Schema, constrained
 from wire import vocabulary
 from workers.compiled_grammars import CompiledGrammars
-from workers.engine import EngineRequest, InvalidRequest, LengthReached, Sampling, Stopped
+from workers.engine import GREEDY, EngineRequest, InvalidRequest, LengthReached, Sampling, Stopped
 from workers.engines.simulator.plan import Plan, Planner
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.settings import GrammarSettings

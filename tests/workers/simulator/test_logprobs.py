@@ -8,8 +8,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.prompts import GREEDY, engine_request, user
-from workers.engine import Sampling, TokenLogprob
+from tests.workers.prompts import engine_request, user
+from workers.engine import GREEDY, Sampling, TokenLogprob
 from workers.engines.simulator.plan import Planner
 from workers.engines.simulator.tokenizer import Tokenizer
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.workers.prompts import GREEDY, WEATHER, engine_request, harmony, user
+from tests.workers.prompts import WEATHER, engine_request, harmony, user
 from wire import vocabulary
-from workers.engine import InvalidRequest, LengthReached, Sampling, Stopped
+from workers.engine import GREEDY, InvalidRequest, LengthReached, Sampling, Stopped
 from workers.engines.simulator.plan import Plan, Planner
 from workers.engines.simulator.tokenizer import Tokenizer
 

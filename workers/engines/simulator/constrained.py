@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from llguidance import LLMatcher
 
 from wire import vocabulary
-from workers.compiled_grammars import matcher_complaint
+from workers.compiled_grammars import matcher_complaint, replay
 from workers.engine import InvalidRequest
 from workers.engines.simulator.tokenizer import Tokenizer
 
@@ -100,12 +100,8 @@ class ConstrainedWriter:
 
     def _replay(self) -> None:
         """Bring the grammar to where the other worker left it."""
-        accepted = self._matcher.try_consume_tokens(list(self._begun))
+        replay(self._matcher, self._begun)
         self._check()
-        if accepted < len(self._begun):
-            raise InvalidRequest(
-                f"generated_tokens: the constraint does not allow token {accepted} of them"
-            )
         self._read(self._begun)
 
     def _over(self) -> bool:

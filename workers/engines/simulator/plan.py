@@ -83,8 +83,7 @@ class Planner:
             InvalidRequest: a directive is wrong, or the constraint cannot be followed.
         """
         # As it was before anything was generated: what is said depends on that.
-        begun_at = len(request.prompt) - request.generated_tokens
-        prompt, begun = request.prompt[:begun_at], request.prompt[begun_at:]
+        prompt, begun = request.prompt[: request.turn_begins_at], request.begun
         messages = read_messages(prompt, self._tokenizer)
         directives = read_directives(messages) if self._obey_directives else Directives()
         rng = _random(request.sampling, prompt, "text")

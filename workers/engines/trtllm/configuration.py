@@ -16,7 +16,7 @@ from workers.engines.trtllm.presets import PRESETS, Gpu, KvCacheType, MoeBackend
 from workers.settings import SettingsError, WorkerSettings, read_number, read_switch
 
 _PREFIX = "WORKER_TRTLLM_"
-_TOKENS_PER_BLOCK = 32
+TOKENS_PER_BLOCK = 32
 _SLIDING_WINDOW = 128  # of every other layer of gpt-oss
 _GPUS = (1, 2, 4, 8)
 
@@ -134,7 +134,7 @@ class Configuration:
             "enable_partial_reuse": self.kv_cache_reuse,
             "copy_on_partial_reuse": self.kv_cache_reuse,
             "free_gpu_memory_fraction": self.layout.kv_cache_fraction,
-            "tokens_per_block": _TOKENS_PER_BLOCK,
+            "tokens_per_block": TOKENS_PER_BLOCK,
             "dtype": self.layout.kv_cache_type.value,
             # No host_cache_size: moving blocks to host memory has mixed up tenants'
             # prompts in a release candidate of 1.2.

@@ -16,9 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from llguidance import LLMatcher
-
-from workers.compiled_grammars import CompiledGrammars, matcher_complaint
+from workers.compiled_grammars import CompiledGrammars, replay
 from workers.engine import (
     Ending,
     EngineFailed,
@@ -235,10 +233,10 @@ class TensorRtLlm:
             guided = self._library.GuidedDecodingParams(grammar=grammar)
             return _Constraint({"guided_decoding": guided})
         # In a thread: a token may take a hostile grammar 14 ms.
-        await asyncio.to_thread(_consume_begun, matcher, request)
+        await asyncio.to_thread(replay, matcher, request.begun)
         processor = ResumedGrammar(
             grammar,
-            turn_begins_at=len(request.prompt) - request.generated_tokens,
+            turn_begins_at=request.turn_begins_at,
             settings=self._grammar_settings,
         )
         return _Constraint({"logits_processor": processor}, TurnCheck(matcher))
@@ -283,16 +281,3 @@ class TensorRtLlm:
                     self._watchdog.heard(asyncio.get_running_loop().time())
                     if (ratio := kv_free_ratio(iteration)) is not None:
                         self._kv_free_ratio = ratio
-
-
-def _consume_begun(matcher: LLMatcher, request: EngineRequest) -> None:
-    """Bring *matcher* to where the other worker was. Raises InvalidRequest."""
-    begun = list(request.prompt[len(request.prompt) - request.generated_tokens :])
-    fitting = matcher.try_consume_tokens(begun)
-    if matcher.is_error():
-        raise InvalidRequest(f"constraint: {matcher_complaint(matcher.get_error())}")
-    if fitting != len(begun):
-        raise InvalidRequest(
-            f"generated_tokens: the constraint does not allow token {begun[fitting]}, "
-            f"number {fitting} of {len(begun)}"
-        )

@@ -15,25 +15,24 @@ from typing import Protocol
 
 from wire import vocabulary
 from workers.engine import (
+    GREEDY,
     Ending,
     EngineFailed,
     EngineRequest,
     InvalidRequest,
     OutputConstraint,
-    Sampling,
     Sink,
     TokenLogprob,
 )
 
 _log = logging.getLogger(__name__)
 
-_GREEDY = Sampling(temperature=0, top_p=1, seed=None, presence_penalty=0, frequency_penalty=0)
-_ASSISTANT, _FINAL = 173781, 17196  # the one token of each word
+_FINAL = 17196  # the word's one token
 _PLAIN = EngineRequest(
     request_id="warm-up",
-    prompt=[vocabulary.START, _ASSISTANT],
+    prompt=[vocabulary.START, vocabulary.ASSISTANT],
     max_tokens=8,
-    sampling=_GREEDY,
+    sampling=GREEDY,
     # Whatever the model makes of such a prompt is fine.
     stop_token_ids=frozenset({vocabulary.RETURN, vocabulary.CALL, vocabulary.ENDOFTEXT}),
     cache_salt="warm-up",

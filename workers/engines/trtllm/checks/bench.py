@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wire import vocabulary
-from workers.engine import Ending, EngineRequest, OutputConstraint, Sampling, TokenLogprob
+from workers.engine import (
+    GREEDY,
+    Ending,
+    EngineRequest,
+    OutputConstraint,
+    Sampling,
+    TokenLogprob,
+)
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.engines.trtllm.configuration import Configuration
 from workers.engines.trtllm.engine import TensorRtLlm
@@ -16,7 +23,6 @@ from workers.engines.trtllm.llm_api import Completion, Library, Llm
 from workers.engines.trtllm.sampling import sampling_arguments
 from workers.settings import GrammarSettings
 
-GREEDY = Sampling(temperature=0, top_p=1, seed=None, presence_penalty=0, frequency_penalty=0)
 _SYSTEM = (
     "<|start|>system<|message|>You are ChatGPT.\n\nReasoning: low\n\n"
     "# Valid channels: analysis, commentary, final.<|end|>"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workers.engines.trtllm.checks.bench import Bench, Check, Failed, Outcome, Passed, Skipped
+from workers.engines.trtllm.configuration import TOKENS_PER_BLOCK
 from workers.engines.trtllm.statistics import kv_free_ratio, request_totals
 
 _TOKENS = 200  # of a prompt: some blocks of 32
@@ -69,7 +70,7 @@ async def _statistics(bench: Bench) -> Outcome:
     if kv_free_ratio(iteration) is None:
         return Failed(f"{dict(iteration)!r}")
     blocks = iteration["kvCacheStats"]["maxNumBlocks"]
-    tokens = blocks * 32
+    tokens = blocks * TOKENS_PER_BLOCK
     found = f"{tokens:,} tokens of KV cache"
     if tokens < bench.configuration.context_tokens:
         return Failed(f"{found}, less than one generation's context")

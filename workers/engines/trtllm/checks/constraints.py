@@ -26,8 +26,7 @@ _BEGUN = '<|channel|>final<|message|>{"'
 async def _complaint(bench: Bench, request: EngineRequest) -> str | None:
     """What is wrong with what comes of *request*, if anything is."""
     heard, ending = await bench.generate(request)
-    begun = list(request.prompt[len(request.prompt) - request.generated_tokens :])
-    turn = [*begun, *heard.token_ids]
+    turn = [*request.begun, *heard.token_ids]
     matcher = grammar_matcher(turn_grammar(_CONSTRAINT), GrammarSettings())
     said = bench.tokenizer.decode(turn)
     if matcher.try_consume_tokens(turn[:-1]) != len(turn) - 1:

@@ -7,8 +7,8 @@ import math
 from dataclasses import replace
 
 from wire import vocabulary
-from workers.engine import Stopped
-from workers.engines.trtllm.checks.bench import GREEDY, Bench, Check, Failed, Outcome, Passed
+from workers.engine import GREEDY, Stopped
+from workers.engines.trtllm.checks.bench import Bench, Check, Failed, Outcome, Passed
 
 _TOKENS = 24
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import replace
 
-from workers.engines.trtllm.checks.bench import GREEDY, Bench, Check, Failed, Outcome, Passed
+from workers.engine import GREEDY
+from workers.engines.trtllm.checks.bench import Bench, Check, Failed, Outcome, Passed
 from workers.engines.trtllm.llm_api import executor_is_dead
 from workers.engines.trtllm.sampling import sampling_arguments
 
