@@ -44,6 +44,7 @@ from gateway.quota.estimate import UsualOutput
 from gateway.quota.local_quotas import LocalQuotas
 from gateway.responses.dialect import Dialect
 from gateway.responses.sealing import Seal
+from gateway.scheduler import QueueLimits, Scheduler
 from gateway.schema_compiler import SchemaCompiler
 from gateway.stations import ModelSettings, Stations
 from gateway.store.administration import Administration
@@ -68,6 +69,7 @@ from gateway.store.standing import Standings
 from gateway.store.usage import UsageReader
 from gateway.store.usage_buckets import UsageBuckets
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.scheduler import SchedulerTelemetry
 from gateway.telemetry.settlements import SettlementTelemetry
 from gateway.telemetry.upstream import UpstreamTelemetry
 from gateway.tokenizing import PromptTokenizer
@@ -226,9 +228,19 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     authenticator = Authenticator(directory, credentials)
 
     pool = WorkerPool(
-        Endpoints(settings.workers), tls=settings.worker_tls, model_name=settings.model
+        Endpoints(settings.workers),
+        tls=settings.worker_tls,
+        model_name=settings.model,
+        gateways=lambda: replicas.count or 1,
     )
     metrics.watch_workers(pool)
+    scheduler = Scheduler(
+        pool,
+        QueueLimits(per_project=settings.queue_per_project, patience_s=settings.queue_timeout_s),
+        observer=SchedulerTelemetry(metrics),
+    )
+    pool.on_news = scheduler.fill
+    metrics.watch_scheduler(scheduler, pool)
     timeouts = UpstreamTimeouts(
         first_token_s=settings.first_token_timeout_s, idle_s=settings.idle_timeout_s
     )
@@ -251,6 +263,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         usual_output=UsualOutput(),
         leases=leases,
         settler=settler,
+        scheduler=scheduler,
         engine=engine,
         seal=Seal(peppers.by_version),
     )

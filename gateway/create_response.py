@@ -4,7 +4,7 @@ Read this file first: it is the whole of what the gateway does, station by
 station. The stations it does not do itself -- accept, authenticate, validate
 the fields -- have already happened when we get here (`asgi/generation_endpoint.py`).
 
-    3 validate the schemas -> 4 render -> 5 reserve -> 6 generate -> 7 translate -> 8 settle
+    3 validate the schemas -> 4 render -> 5 reserve -> 6 wait, generate -> 7 translate -> 8 settle
 
 Events are pushed with `await reply.send(event)`, not yielded: a client that
 goes away cancels this task, and the `finally` below runs at once, in this task.
@@ -94,6 +94,7 @@ async def create_response(
         StoreUnavailable: as the ledger does; nothing has been sent.
     """
     model = stations.model
+    stations.scheduler.check(caller.project_id, caller.tier)
 
     # 3 validate: the rest of it, which takes a while.
     constraint = await _constraint(request, caller.project_id, stations.schemas)
@@ -117,6 +118,7 @@ async def create_response(
             created_at=int(time.time()),
             model=model.name,
             object_name=object_name,
+            service_tier=caller.tier,
         ),
         OutputMapping.of(request),
         HarmonyParser(stations.tokenizer.token_bytes),
@@ -144,23 +146,34 @@ async def create_response(
     with stations.leases.held(reservation, lambda: stream.charged):
         try:
             observer.admitted(reservation)
-            generation = Generation(
-                request_id=response_id,
-                prompt=prompt,
-                max_output_tokens=reservation.max_output_tokens,
-                sampling=_sampling(request),
-                stop_token_ids=STOP_TOKEN_IDS,
-                cache_salt=_cache_salt(caller.project_id),
-                cache_key=request.prompt_cache_key or "",
-                deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
-                constraint=constraint,
-                top_logprobs=request.top_logprobs if request.wants_logprobs else None,
-            )
-            # The engine keeps its own deadline; this is for a client that has stopped reading.
-            with anyio.move_on_after(model.max_duration_s + DEADLINE_MARGIN_S):
-                outcome = await _generate(
-                    generation, stream, reservation, reply, observer, stations.engine
+            # 6 wait: until a worker has a place for it, least served project first.
+            async with stations.scheduler.slot(
+                reservation,
+                served=lambda: stream.charged,
+                client_patience_s=caller.patience_s,
+            ):
+                observer.scheduled()
+                generation = Generation(
+                    request_id=response_id,
+                    prompt=prompt,
+                    max_output_tokens=reservation.max_output_tokens,
+                    sampling=_sampling(request),
+                    stop_token_ids=STOP_TOKEN_IDS,
+                    cache_salt=_cache_salt(caller.project_id),
+                    cache_key=request.prompt_cache_key or "",
+                    deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
+                    constraint=constraint,
+                    top_logprobs=request.top_logprobs if request.wants_logprobs else None,
                 )
+                # The engine keeps its own deadline; this is for a client that has stopped reading.
+                with anyio.move_on_after(model.max_duration_s + DEADLINE_MARGIN_S):
+                    outcome = await _generate(
+                        generation, stream, reservation, reply, observer, stations.engine
+                    )
+        except ApiError as exc:
+            # The scheduler's: it has waited for nothing, and is not charged.
+            outcome, error = "failed", exc
+            raise
         except UpstreamError as exc:
             schemas = [] if constraint is None else schemas_to_compile(request, constraint)
             error = upstream_error(exc, schemas=[schema.param for schema in schemas])
@@ -263,6 +276,7 @@ async def _reserve(
     stations: Stations,
 ) -> Reservation:
     """Raises ApiError when a quota refuses, or the caller may no longer ask."""
+    tier = caller.tier  # it stays what it is, whatever else of the caller changes
     for _ in range(MAX_RELOADS + 1):
         answer = await stations.ledger.reserve(
             lease_id=response_id,
@@ -274,6 +288,8 @@ async def _reserve(
             output_tokens=stations.usual_output.estimate(caller.project_id, max_output_tokens),
             max_output_tokens=max_output_tokens,
             clampable=clampable,
+            tier=tier,
+            floor=stations.scheduler.floor(caller.project_id, tier),
         )
         match answer:
             case Reservation():

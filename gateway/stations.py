@@ -14,6 +14,7 @@ from gateway.generation import Chunk, Generation
 from gateway.harmony.conversation import Conversation
 from gateway.quota.estimate import UsualOutput
 from gateway.quota.reservation import Refused, Reservation, Stale
+from gateway.quota.service_tier import ServiceTier
 from gateway.quota.usage import Usage
 from gateway.responses.constraint import SentSchema
 from gateway.responses.errors import ApiError
@@ -32,8 +33,10 @@ class Caller:
     config_version: int  # of the project, when the caller was authenticated
     # The same caller as it is now. Raises ApiError if it may no longer ask.
     refreshed: Callable[[], Awaitable[Caller]]
-    # Whether there are models that it may not ask: then ask again, once the model is known.
-    depends_on_model: bool = False
+    # Whether there are models or tiers that it may not ask for: then ask again, once they are known.
+    depends_on_body: bool = False
+    tier: ServiceTier = ServiceTier.DEFAULT
+    patience_s: float | None = None  # when its client hangs up, if it has said so
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Ledger(Protocol):
         output_tokens: int,
         max_output_tokens: int,
         clampable: bool,
+        tier: ServiceTier,
+        floor: int,
     ) -> Reservation | Refused | Stale: ...
 
 
@@ -97,6 +102,25 @@ class Settler(Protocol):
     """Charges a response exactly once, now or later; raises nothing."""
 
     async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> None: ...
+
+
+class Scheduler(Protocol):
+    """Gives out the places that the workers have, fairly by project."""
+
+    def check(self, project_id: str, tier: ServiceTier) -> None:
+        """Raises ApiError, 429, if one more could not even wait."""
+
+    def floor(self, project_id: str, tier: ServiceTier) -> int:
+        """The virtual time that the ledger should lift the project's to."""
+
+    def slot(
+        self,
+        reservation: Reservation,
+        *,
+        served: Callable[[], Usage],
+        client_patience_s: float | None,
+    ) -> AbstractAsyncContextManager[None]:
+        """Entering waits for a place, and raises ApiError, 429, if there is none in time."""
 
 
 class Engine(Protocol):
@@ -123,6 +147,9 @@ class Observer(Protocol):
 
     def admitted(self, reservation: Reservation) -> None: ...
 
+    def scheduled(self) -> None:
+        """It has a place with the workers."""
+
     def received(self, chunk: Chunk) -> None: ...
 
     def dropped(self, kind: Literal["tool", "item_reference", "call"], count: int) -> None:
@@ -143,5 +170,6 @@ class Stations:
     usual_output: UsualOutput
     leases: Leases
     settler: Settler
+    scheduler: Scheduler
     engine: Engine
     seal: Seal

@@ -123,12 +123,13 @@ def token_logprob(logprob: TokenLogprob) -> wire.TokenLogprob:
     )
 
 
-def worker_load(load: EngineLoad, *, draining: bool) -> wire.WorkerLoad:
+def worker_load(load: EngineLoad, *, draining: bool, max_running: int) -> wire.WorkerLoad:
     return wire.WorkerLoad(
         running=load.running,
         queued=load.queued,
         kv_free_ratio=load.kv_free_ratio,
         draining=draining,
+        max_running=max_running,
     )
 
 

@@ -92,7 +92,11 @@ class Worker:
 
     def load(self) -> wire.WorkerLoad:
         """What chunks and metrics say about how busy we are. From any thread."""
-        return codec.worker_load(self._engine.load_now(), draining=self._draining_since is not None)
+        return codec.worker_load(
+            self._engine.load_now(),
+            draining=self._draining_since is not None,
+            max_running=self._settings.max_running,
+        )
 
     def ready(self) -> bool:
         """Whether new work is taken. From any thread."""

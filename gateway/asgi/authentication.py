@@ -19,13 +19,15 @@ from gateway.denylist import Denylist
 from gateway.iam import api_key
 from gateway.iam.address import client_address, source_of
 from gateway.iam.api_key import ApiKey, KeyKind
-from gateway.iam.conditions import RequestFacts
+from gateway.iam.conditions import USUAL_TIERS, RequestFacts
 from gateway.iam.decision import Denied, Target, decide
 from gateway.iam.permissions import Permission
 from gateway.iam.project_id import is_project_id
 from gateway.iam.providers import External
 from gateway.oidc import ProviderUnavailable
+from gateway.quota.service_tier import ServiceTier, acceptable_tiers
 from gateway.responses import errors
+from gateway.responses.errors import ApiError
 from gateway.stations import Caller
 from gateway.store.directory import Bearer, Directory, Throttled, Unauthenticated
 from gateway.store.errors import StoreUnavailable
@@ -69,7 +71,9 @@ class Credentials:
         self._observe = observe
         self._unix_time = unix_time
 
-    def facts_of(self, request: Request, *, model: str | None = None) -> RequestFacts:
+    def facts_of(
+        self, request: Request, *, model: str | None = None, tier: ServiceTier | None = None
+    ) -> RequestFacts:
         """What conditions look at."""
         peer = request.client.host if request.client is not None else None
         forwarded_for = request.headers.getlist("x-forwarded-for") if self._hops else ()
@@ -78,6 +82,7 @@ class Credentials:
             address=client_address(peer, forwarded_for, trusted_hops=self._hops),
             user_agent=request.headers.get("user-agent", ""),
             model=model,
+            tier=None if tier is None else tier.value,
         )
 
     async def bearer_of(
@@ -151,23 +156,28 @@ class Authenticator:
         *,
         permission: Permission = "model:use",
         model: str | None = None,
+        tier: ServiceTier | None = None,
     ) -> Caller:
-        """Who asks, for which project, and may: for *model*, once that is known.
+        """Who asks, for which project, and may: for *model* and in *tier*, once they are known.
 
         Raises ApiError: 401, 403, or 429 for a source of wrong keys; StoreUnavailable.
         """
         named: str | None = request.path_params.get("project_id")
         # What is no id is asked for as nobody's project: it never becomes a part of a Redis key.
         asked = named if named is None or is_project_id(named) else NOBODYS_PROJECT
-        facts = self._credentials.facts_of(request, model=model)
+        facts = self._credentials.facts_of(request, model=model, tier=tier)
         bearer = await self._credentials.bearer_of(request, facts, asked)
         if not self._is_allowed(bearer, permission, facts):
             bearer = await self._credentials.bearer_of(
                 request, facts, asked, max_age_s=DENIED_MAX_AGE_S
             )
             if not self._is_allowed(bearer, permission, facts):
+                if tier is not None and self._is_allowed(
+                    bearer, permission, replace(facts, tier=None)
+                ):
+                    raise errors.tier_forbidden(tier.value)
                 if model is not None and self._is_allowed(
-                    bearer, permission, replace(facts, model=None)
+                    bearer, permission, replace(facts, model=None, tier=None)
                 ):
                     raise errors.model_forbidden(model)
                 raise errors.project_forbidden()
@@ -176,16 +186,39 @@ class Authenticator:
 
         async def refreshed() -> Caller:
             self._directory.invalidate(bearer)
-            return await self.caller_of(request, permission=permission, model=model)
+            return await self.caller_of(request, permission=permission, model=model, tier=tier)
 
         return Caller(
             kid=bearer.kid,
             project_id=project.project_id,
             config_version=project.version,
             refreshed=refreshed,
-            depends_on_model=model is None
-            and not self._is_allowed(bearer, permission, replace(facts, model=_NO_MODEL)),
+            depends_on_body=model is None
+            and not all(
+                self._is_allowed(bearer, permission, replace(facts, model=_NO_MODEL, tier=each))
+                for each in USUAL_TIERS
+            ),
+            tier=tier or ServiceTier.DEFAULT,
+            patience_s=_patience_s(request),
         )
+
+    async def caller_asking(
+        self, request: Request, caller: Caller, *, model: str, service_tier: str | None
+    ) -> Caller:
+        """*caller*, who asks for *model* and *service_tier*, with the tier that it gets.
+
+        Raises ApiError: 403 if it may not use the model, or no tier that would answer.
+        """
+        tiers = acceptable_tiers(service_tier)
+        if not caller.depends_on_body and tiers[0].value in USUAL_TIERS:
+            return replace(caller, tier=tiers[0])
+        for tier in tiers[:-1]:
+            try:
+                return await self.caller_of(request, model=model, tier=tier)
+            except ApiError as error:
+                if error.code != "tier_forbidden":
+                    raise
+        return await self.caller_of(request, model=model, tier=tiers[-1])
 
     def _is_allowed(self, bearer: Bearer, permission: Permission, facts: RequestFacts) -> bool:
         if bearer.project is None:
@@ -198,6 +231,15 @@ class Authenticator:
 _NO_MODEL = ""
 # Has the shape of an id, and is none: `create_project` mints others.
 NOBODYS_PROJECT = "--------"
+
+
+def _patience_s(request: Request) -> float | None:
+    """When the client hangs up: OpenAI's say it. Less a second, in which to tell it why."""
+    try:
+        timeout_s = float(request.headers.get("x-stainless-read-timeout", ""))
+    except ValueError:
+        return None
+    return max(0.0, timeout_s - 1.0) if math.isfinite(timeout_s) else None
 
 
 def bearer_token(request: Request) -> str:

@@ -118,9 +118,10 @@ class GenerationEndpoint:
         telemetry_of(scope).streamed = asked.request.stream
         try:
             self._model.check(asked.request)
-            if caller.depends_on_model:
-                # 2 again, now that it is known.
-                caller = await self._authenticator.caller_of(http, model=self._model.name)
+            # 2 again, now that they are known.
+            caller = await self._authenticator.caller_asking(
+                http, caller, model=self._model.name, service_tier=asked.request.service_tier
+            )
             await self._answer(asked, body, caller, scope, receive, send)
         except ApiError as error:
             raise asked.told(error) from error.__cause__

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 from gateway.iam.address import Address, Ranges
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+# Priority is at others' cost: it must be given by name.
+USUAL_TIERS = frozenset({"default", "flex"})
 MAX_WORDS = 100
 MAX_WORD_LENGTH = 256
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|24:00)")
@@ -28,7 +30,7 @@ class RequestFacts:
     address: Address | None = None  # of the client, if it is known
     user_agent: str = ""
     model: str | None = None  # None: not known yet, so a condition on it is left for later
-    tier: str = "default"
+    tier: str | None = None  # of service; None: not known yet, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Conditions:
     expires_at: int | None = None  # Unix time, s; from then on the rule does not hold
     source_cidrs: Ranges | None = None
     models: frozenset[str] | None = None
-    tiers: frozenset[str] | None = None
+    tiers: frozenset[str] | None = None  # of service; None: USUAL_TIERS
     user_agent_prefix: str | None = None
     weekdays: frozenset[str] | None = None  # of WEEKDAYS, in `tz`
     hours: str | None = None  # "08:00-18:00" in `tz`; "22:00-06:00" goes over midnight
@@ -62,8 +64,9 @@ class Conditions:
                 return f"the source address {facts.address} is not in {ranges}"
         if self.models is not None and facts.model is not None and facts.model not in self.models:
             return f"the model is not one of {_list(self.models)}"
-        if self.tiers is not None and facts.tier not in self.tiers:
-            return f"the tier {facts.tier} is not one of {_list(self.tiers)}"
+        tiers = USUAL_TIERS if self.tiers is None else self.tiers
+        if facts.tier is not None and facts.tier not in tiers:
+            return f"the tier {facts.tier} is not one of {_list(tiers)}"
         prefix = self.user_agent_prefix
         if prefix is not None and not facts.user_agent.startswith(prefix):
             return f"the user agent does not begin with {prefix!r}"

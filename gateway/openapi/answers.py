@@ -304,8 +304,8 @@ class Response(AnswerModel):
     """How the model has reasoned."""
     safety_identifier: str | None
     """As in the request."""
-    service_tier: Literal["default"]
-    """Always `default`."""
+    service_tier: Literal["priority", "default", "flex"]
+    """As what the request was served."""
     store: Literal[False]
     """Always false."""
     temperature: float

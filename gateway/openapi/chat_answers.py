@@ -138,8 +138,8 @@ class ChatCompletion(AnswerModel):
     """The answer: always one."""
     usage: CompletionUsage
     """What it has used."""
-    service_tier: Literal["default"]
-    """Always `default`."""
+    service_tier: Literal["priority", "default", "flex"]
+    """As what the request was served."""
     system_fingerprint: None
     """Always null."""
 
@@ -205,8 +205,8 @@ class ChatCompletionChunk(AnswerModel):
     """Unix time in seconds; the same on every chunk."""
     model: str
     """The model that answers, by its own name."""
-    service_tier: Literal["default"]
-    """Always `default`."""
+    service_tier: Literal["priority", "default", "flex"]
+    """As what the request was served."""
     system_fingerprint: None
     """Always null."""
     choices: Annotated[list[ChunkChoice], Field(max_length=1)]

@@ -123,8 +123,7 @@ _CHAT_DESCRIPTIONS = {
     "user": "Your name for the end user; accepted.",
     "safety_identifier": "Your name for the end user, at most 128 characters; accepted.",
     "prompt_cache_key": "Requests with the same key go to the same worker while it has room.",
-    "service_tier": "Accepted without effect: there is one tier, and the completion says"
-    " `default`.",
+    "service_tier": "As for a response; the completion says as what it was served.",
 }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from gateway.quota.limits import Quota, QuotaScope
+from gateway.quota.service_tier import ServiceTier
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class Reservation:
     rate_limits: RateLimitState
     cut_by_budget: bool = False  # the client has not said a maximum, and gets less than usual
     shadow_refusals: tuple[ShadowRefusal, ...] = ()
+    tier: ServiceTier = ServiceTier.DEFAULT
+    # How far the project has been served in this tier (scheduling/service.py); None: not known.
+    virtual_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,8 @@ class Stale:
 def reservation_to_json(reservation: Reservation) -> dict[str, object]:
     """What settling needs of it, for a file. How the buckets stood is of no use any more."""
     kept = asdict(reservation)
-    del kept["rate_limits"], kept["cut_by_budget"], kept["shadow_refusals"]
-    return kept
+    del kept["rate_limits"], kept["cut_by_budget"], kept["shadow_refusals"], kept["virtual_time"]
+    return {**kept, "tier": reservation.tier.value}
 
 
 def reservation_from_json(kept: Mapping[str, object]) -> Reservation:
@@ -94,4 +98,6 @@ def reservation_from_json(kept: Mapping[str, object]) -> Reservation:
     return Reservation(
         **{name: kept[name] for name in (*text, *numbers)},  # type: ignore[arg-type]
         rate_limits=RateLimitState(None, None),
+        # Older files do not say it.
+        tier=ServiceTier(kept.get("tier", "default")),
     )

@@ -171,6 +171,13 @@ ERROR_TABLE = (
         errors.model_forbidden("gpt-oss-120b"),
     ),
     ErrorKind(
+        Occasion.MODEL,
+        ("tier_forbidden",),
+        "the policies of the key's bearer allow other values of `service_tier`",
+        "no",
+        errors.tier_forbidden("default"),
+    ),
+    ErrorKind(
         Occasion.ADMINISTRATION,
         ("permission_denied",),
         "no policy allows this on the admin API, or there is no such thing: the same answer",
@@ -297,7 +304,7 @@ ERROR_TABLE = (
     ErrorKind(
         Occasion.GENERATION,
         ("engine_overloaded",),
-        "all workers have too much to do",
+        "all workers are busy, and the request has waited too long or too many others wait already",
         "after Retry-After",
         errors.overloaded(),
     ),

@@ -110,6 +110,17 @@ def model_forbidden(model: str) -> ApiError:
     )
 
 
+def tier_forbidden(tier: str) -> ApiError:
+    return ApiError(
+        403,
+        "permission_error",
+        "tier_forbidden",
+        f"Your API key may not be served in the tier '{tier}'. Ask for another 'service_tier';"
+        " 'auto' takes one that it may use.",
+        param="service_tier",
+    )
+
+
 def too_many_wrong_keys(retry_after_s: int = 1) -> ApiError:
     # Not 401: the key may be a good one that this gateway has not seen yet.
     return ApiError(

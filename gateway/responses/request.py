@@ -234,7 +234,9 @@ class CreateResponse(ApiModel):
     service_tier: (
         Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None
     ) = None
-    """Accepted without effect: there is one tier, and the response says `default`."""
+    """How urgent it is when the workers are busy. `priority` (also called `fast` and `ultrafast`)
+    goes before others if the key may ask for it, `flex` behind them and waits longest;
+    the response says as what it was served."""
 
     @model_validator(mode="after")
     def _fields_agree(self) -> CreateResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from gateway.quota.service_tier import ServiceTier
 from gateway.quota.usage import Usage
 from gateway.responses.dialect import ObjectName
 from gateway.responses.events import Json
@@ -25,13 +26,15 @@ class ResponseObject:
         created_at: int,
         model: str,
         object_name: ObjectName = "chat.completion",
+        service_tier: ServiceTier = ServiceTier.DEFAULT,
     ) -> None:
-        """*created_at* is Unix time in seconds; *model* the name to answer under."""
+        """*created_at* is Unix time in seconds; *model* the name to answer under; *service_tier*
+        as what the request is served."""
         self._object_name = object_name
         self.id = response_id
         self.model = model
         self._created_at = created_at
-        self._echoed = _echoed(request)
+        self._echoed = {**_echoed(request), "service_tier": service_tier.value}
 
     def in_progress(self) -> Json:
         return self._object("in_progress")
@@ -125,7 +128,6 @@ def _echoed(request: CreateResponse) -> Json:
             "summary": request.reasoning.summary or request.reasoning.generate_summary,
         },
         "safety_identifier": request.safety_identifier,
-        "service_tier": "default",
         "store": False,
         "temperature": request.temperature,
         "text": {

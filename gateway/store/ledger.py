@@ -19,7 +19,9 @@ from gateway.quota.reservation import (
     ShadowRefusal,
     Stale,
 )
+from gateway.quota.service_tier import ServiceTier
 from gateway.quota.usage import LeaseProgress, Usage
+from gateway.scheduling.service import virtual_time
 from gateway.store import keys
 from gateway.store.errors import StoreUnavailable, ask_twice, store_errors
 from gateway.store.guard import Guard, Unguarded
@@ -84,23 +86,28 @@ class RedisLedger:
         output_tokens: int,
         max_output_tokens: int,
         clampable: bool,
+        tier: ServiceTier = ServiceTier.DEFAULT,
+        floor: int = 0,
     ) -> Reservation | Refused | Stale:
         """Hold a request's share of the quotas of its project and key until it is settled.
 
         *config_version*: of the grant the request was authenticated with.
         *output_tokens*: an estimate, for the rates. *max_output_tokens*: the worst case,
-        for hard budgets, which may cut it if it is *clampable*.
+        for hard budgets, which may cut it if it is *clampable*. *floor*: the project's virtual
+        time in *tier* is lifted to it (scheduling/fair_queue.py).
         Idempotent by *lease_id*. Raises StoreUnavailable.
         """
         script_keys = _lease_keys(project_id, lease_id, kid)
         args = [
             *(lease_id, config_version, kid, model),
             *(input_tokens, output_tokens, max_output_tokens, int(clampable), self._lease_ms),
+            *(tier.value, floor),
         ]
         # The same lease id debits nothing twice, so a lost reply may be asked for again.
         reply = await ask_twice(lambda: self._call_soon("reserve", script_keys, args))
         match reply:
-            case ["admitted", int(admitted_at_ms), int(day), int(month), int(granted), *told]:
+            case ["admitted", int(admitted_at_ms), int(day), int(month), int(granted), *more]:
+                clock, *told = more
                 return Reservation(
                     lease_id=lease_id,
                     project_id=project_id,
@@ -115,6 +122,8 @@ class RedisLedger:
                     rate_limits=_rate_limits(told[:6]),
                     cut_by_budget=granted < max_output_tokens,
                     shadow_refusals=_shadow_refusals(told[6:]),
+                    tier=tier,
+                    virtual_time=clock,
                 )
             case ["refused" | "too_large" as word, quota, scope, int(retry_after_ms), *told]:
                 return Refused(
@@ -152,7 +161,7 @@ class RedisLedger:
             reply = await self._call(
                 "reserve",
                 _lease_keys(project_id, "", kid),
-                ["", config_version, kid, "", 0, 0, 0, 0, 0],
+                ["", config_version, kid, "", 0, 0, 0, 0, 0, "", 0],
             )
         match reply:
             case ["told", *buckets]:
@@ -219,6 +228,7 @@ class RedisLedger:
                     *(usage.output_tokens, usage.reasoning_tokens),
                     *(reservation.day, reservation.month, reservation.admitted_at_ms),
                     *(reservation.input_tokens, reservation.output_tokens),
+                    *(reservation.tier.value, virtual_time(reservation.tier, usage)),
                 ],
             )
         match reply:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gateway.quota.limits import Limits
 from gateway.quota.local_quotas import LocalQuotas, Remaining
 from gateway.quota.reservation import RateLimitState, Refused, Reservation
+from gateway.quota.service_tier import ServiceTier
 from gateway.quota.usage import Usage
 from gateway.store.errors import StoreUnavailable
 from gateway.store.reserve_request import ReserveRequest
@@ -115,6 +116,7 @@ class LocalMode:
             month=month_of(day),
             rate_limits=RateLimitState(None, None),
             cut_by_budget=answer.cut_by_budget,
+            tier=request.get("tier", ServiceTier.DEFAULT),
         )
 
     def has_admitted(self, reservation: Reservation) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
+
+from gateway.quota.service_tier import ServiceTier
 
 
 class ReserveRequest(TypedDict):
@@ -17,3 +19,5 @@ class ReserveRequest(TypedDict):
     output_tokens: int
     max_output_tokens: int
     clampable: bool
+    tier: NotRequired[ServiceTier]
+    floor: NotRequired[int]

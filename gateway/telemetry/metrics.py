@@ -6,7 +6,7 @@ tenant chose. One registry, made by `app.py`; nothing here is global.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,6 +14,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+
+from gateway.quota.service_tier import ServiceTier
 
 # OpenTelemetry's advised buckets for GenAI servers, continued where a reasoning
 # model goes on (duration, first token) or is faster than they can show (per token).
@@ -31,6 +33,8 @@ _PER_TOKEN_S = (
     *(1, 2.5),
 )
 _STORE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+
+_WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 30, 60, 120)
 
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name")
 
@@ -79,6 +83,19 @@ class Metrics:
         )
         self.in_flight = Gauge(
             "gw_inflight_requests", "Responses that are being generated", registry=registry
+        )
+        self.queue_wait_s = Histogram(
+            "gw_queue_wait_seconds",
+            "From a request's reservation until a worker had a place for it",
+            ("tier",),
+            buckets=_WAIT_S,
+            registry=registry,
+        )
+        self.queue_refusals = Counter(
+            "gw_queue_refusals",
+            "Requests refused because the workers are busy: project_full, full, displaced or timeout",
+            ("tier", "reason"),
+            registry=registry,
         )
         gen_ai = {
             "gen_ai_operation_name": "chat",
@@ -230,9 +247,42 @@ class Metrics:
         """Tell of *pool*'s workers at every scrape."""
         self._registry.register(_WorkerCollector(pool))
 
+    def watch_scheduler(self, scheduler: _Scheduler, pool: _Pool) -> None:
+        """Tell of those who wait, and of the places there are, at every scrape."""
+        self._registry.register(_SchedulerCollector(scheduler, pool))
+
+
+class _Scheduler(Protocol):
+    @property
+    def in_service(self) -> int: ...
+    def waiting_by_tier(self) -> Mapping[ServiceTier, int]: ...
+
 
 class _Pool(Protocol):
+    def slots(self) -> int: ...
     def statuses(self) -> Iterable[WorkerStatus]: ...
+
+
+class _SchedulerCollector(Collector):
+    def __init__(self, scheduler: _Scheduler, pool: _Pool) -> None:
+        self._scheduler = scheduler
+        self._pool = pool
+
+    def collect(self) -> Iterable[Metric]:
+        queued = GaugeMetricFamily(
+            "gw_queued_requests", "Requests that wait for a place with a worker", labels=["tier"]
+        )
+        for tier, count in self._scheduler.waiting_by_tier().items():
+            queued.add_metric([tier.value], count)
+        in_service = GaugeMetricFamily(
+            "gw_slots_in_use", "Requests of this gateway that have a place with a worker"
+        )
+        in_service.add_metric([], self._scheduler.in_service)
+        slots = GaugeMetricFamily(
+            "gw_slots", "Places that all workers have together, as they say and we have learned"
+        )
+        slots.add_metric([], self._pool.slots())
+        return queued, in_service, slots
 
 
 class _WorkerCollector(Collector):

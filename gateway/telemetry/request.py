@@ -41,6 +41,9 @@ class RequestTelemetry:
         self._outcome: str | None = None
         self._worker: str | None = None
         self._in_flight = False
+        self._reserved_at: float | None = None
+        self._waited_s: float | None = None
+        self._tier: str | None = None
         self._shadow_refusals: list[str] = []
 
     # What `create_response` tells (its protocol Observer).
@@ -49,11 +52,18 @@ class RequestTelemetry:
         self._input_tokens = input_tokens
 
     def admitted(self, reservation: Reservation) -> None:
-        self._in_flight = True
-        self._metrics.in_flight.inc()
+        self._reserved_at = time.perf_counter()
+        self._tier = reservation.tier.value
         for refusal in reservation.shadow_refusals:
             self._shadow_refusals.append(f"{refusal.scope}:{refusal.quota}")
             self._metrics.shadow_refusals.labels(refusal.quota, refusal.scope).inc()
+
+    def scheduled(self) -> None:
+        assert self._reserved_at is not None and self._tier is not None
+        self._waited_s = time.perf_counter() - self._reserved_at
+        self._metrics.queue_wait_s.labels(self._tier).observe(self._waited_s)
+        self._in_flight = True
+        self._metrics.in_flight.inc()
 
     def dropped(self, kind: str, count: int) -> None:
         """*kind*: tool, item_reference or call."""
@@ -112,6 +122,8 @@ class RequestTelemetry:
             "output_tokens": usage and usage.output_tokens,
             "reasoning_tokens": usage and usage.reasoning_tokens,
             "shadow_refusals": self._shadow_refusals or None,
+            "tier": self._tier,
+            "queue_ms": None if self._waited_s is None else round(self._waited_s * 1000, 1),
             "ttft_ms": _milliseconds(self._first_token_at, self._started_at),
             "duration_ms": round(duration_s * 1000, 1),
             "worker": self._worker,

@@ -14,6 +14,7 @@ from gateway.upstream.codec import encode_ping, read_pong
 from gateway.upstream.credentials import WorkerTls
 from gateway.upstream.failures import ContractViolation
 from gateway.upstream.health import Health, WorkerState
+from gateway.upstream.window import Window
 from wire.v1.generation_pb2 import WorkerLoad
 
 CHANNEL_OPTIONS = (
@@ -35,9 +36,6 @@ CHANNEL_OPTIONS = (
 # before there is a connection (1.85), and costs two more awaits.
 _STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
 
-# What a worker said about its load is no news for longer: it is probed every 2 s.
-_NEWS_S = 5.0
-
 
 class Worker:
     """One Triton, and our connection to it. Raises OSError if *tls* cannot be read."""
@@ -47,7 +45,7 @@ class Worker:
         self.hash = worker_hash(address)
         self.health = Health()
         self.outstanding_tokens = 0  # prompt and output, booked and not yet delivered
-        self._load: tuple[WorkerLoad, float] | None = None  # what it said last, and when
+        self.window = Window()
         self._bookings: set[Booking] = set()
         self._channel = _channel(address, tls)
         self._stream_infer: Any = self._channel.unary_stream(
@@ -97,11 +95,16 @@ class Worker:
         return load
 
     def note_load(self, load: WorkerLoad, now: float) -> None:
-        self._load = load, now
+        """It said how busy it is; *now* in seconds, as below."""
+        self.window.heard(load, ours=self.in_flight, now=now)
 
-    def queues(self, now: float) -> bool:
-        """Generations wait for a place in its batch, as far as we have heard of late."""
-        return self._load is not None and self._load[0].queued > 0 and now - self._load[1] < _NEWS_S
+    def free(self, now: float) -> int:
+        """How many more generations it would run at once; below 0, so many wait."""
+        return self.window.free(self.in_flight, now)
+
+    def full(self, now: float) -> bool:
+        """Whether another worker had better be asked, even one without the prefix."""
+        return self.window.full(self.in_flight, now)
 
     @property
     def in_flight(self) -> int:

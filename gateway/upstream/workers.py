@@ -34,6 +34,7 @@ class WorkerPool:
         probe_interval_s: between two probes of a worker; endpoints are looked up as often.
         probe_timeout_s: how long one may take. A Triton needs a second to find out that
             its model's process is dead.
+        gateways: how many share the workers, this one included.
         clock: monotonic, in seconds.
     """
 
@@ -45,6 +46,7 @@ class WorkerPool:
         model_name: str = "gpt-oss-120b",
         probe_interval_s: float = 2.0,
         probe_timeout_s: float = 1.5,
+        gateways: Callable[[], int] = lambda: 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoints = endpoints
@@ -53,7 +55,9 @@ class WorkerPool:
         self._model_name = model_name
         self._probe_interval_s = probe_interval_s
         self._probe_timeout_s = probe_timeout_s
+        self._gateways = gateways
         self._clock = clock
+        self.on_news: Callable[[], None] = lambda: None  # called when a worker said how it is
         self._workers: dict[str, Worker] = {}  # by address
         self._leaving: list[Worker] = []  # finish what they have, and get nothing new
 
@@ -153,6 +157,7 @@ class WorkerPool:
         now = self._clock()
         worker.note_load(load, now)
         worker.health.said(load.draining, now)
+        self.on_news()
 
     def note_failure(self, worker: Worker, failed: AttemptFailed, *, cache_salt: str) -> None:
         """A generation with this salt failed on *worker*."""
@@ -168,7 +173,7 @@ class WorkerPool:
     def choose(self, affinity: int, *, exclude: Collection[Worker] = ()) -> Worker | None:
         """The worker for a generation with this affinity; None if none is available.
 
-        Who has a queue comes after who has none; who is overloaded, keeps failing, or is
+        Who is full comes after who is not; who is overloaded, keeps failing, or is
         on trial and busy with its one generation, comes last.
         """
         now = self._clock()
@@ -177,6 +182,33 @@ class WorkerPool:
             if worker not in exclude and worker.health.state(now) is WorkerState.UP:
                 available.setdefault(_reluctance(worker, now), []).append(worker)
         return choose(available[min(available)], affinity) if available else None
+
+    def slots(self) -> int:
+        """How many generations the workers run at once, those of other gateways included."""
+        now = self._clock()
+        return sum(worker.window.size() for worker in self._taking(now))
+
+    def room(self, in_flight: int) -> int:
+        """How many more would run at once if *in_flight* of this gateway do, or are about to.
+
+        So many as the workers have free; but never less than makes this gateway's share of
+        all: others keep what they have by taking up each place that they give back, and
+        one that has come late would otherwise get none.
+        """
+        now = self._clock()
+        taking = self._taking(now)
+        booked = sum(worker.in_flight for worker in (*self._workers.values(), *self._leaving))
+        free = sum(max(0, worker.free(now)) for worker in taking) - (in_flight - booked)
+        share = sum(worker.window.size() for worker in taking) // max(1, self._gateways())
+        return max(0, free, share - in_flight)
+
+    def _taking(self, now: float) -> list[Worker]:
+        """Those that would take a generation."""
+        return [
+            worker
+            for worker in self._workers.values()
+            if worker.health.state(now) is WorkerState.UP and not worker.health.overloaded(now)
+        ]
 
     def ready(self) -> bool:
         """Whether any worker could be given a generation now."""
@@ -202,4 +234,4 @@ def _reluctance(worker: Worker, now: float) -> int:
     health = worker.health
     if health.overloaded(now) or health.suspect() or (health.on_trial() and worker.in_flight > 0):
         return 2
-    return 1 if worker.queues(now) else 0
+    return 1 if worker.full(now) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -31,6 +32,7 @@ from gateway.responses.events import Event, OutputItemDone, OutputTextDelta, Res
 from gateway.responses.request import CreateResponse
 from gateway.responses.sealing import Seal
 from gateway.responses.validation import validated
+from gateway.scheduler import QueueLimits, Scheduler
 from gateway.stations import Caller, ModelSettings, Stations
 from gateway.tokenizing import PromptTokenizer
 
@@ -122,6 +124,8 @@ class Stage:
 
     def admitted(self, reservation: Reservation) -> None: ...
 
+    def scheduled(self) -> None: ...
+
     def received(self, chunk: Chunk) -> None: ...
 
     def dropped(self, kind: str, count: int) -> None:
@@ -131,7 +135,25 @@ class Stage:
         self.happened.append(outcome if error is None else f"{outcome}: {error.code}")
 
 
-async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
+@dataclass
+class Places:
+    """Workers with so many places."""
+
+    count: int = 1
+
+    def ready(self) -> bool:
+        return True
+
+    def slots(self) -> int:
+        return self.count
+
+    def room(self, in_flight: int) -> int:
+        return max(0, self.count - in_flight)
+
+
+async def run(
+    stage: Stage, encoding: Encoding, *, scheduler: Scheduler | None = None, **fields: Any
+) -> None:
     async def refreshed() -> Caller:
         stage.happened.append("refresh")
         return Caller("kid", "project1", 2, refreshed)
@@ -151,6 +173,7 @@ async def run(stage: Stage, encoding: Encoding, **fields: Any) -> None:
             usual_output=UsualOutput(),
             leases=stage,
             settler=stage,
+            scheduler=scheduler or Scheduler(Places()),
             engine=stage,
             seal=Seal({1: bytes(32)}),
         ),
@@ -459,3 +482,42 @@ async def test_a_schema_that_cannot_be_followed_is_named_if_there_is_but_one(
         await run(Stage([refused]), encoding, **fields)
     assert (told.value.status, told.value.code) == (400, "invalid_json_schema")
     assert told.value.param == param
+
+
+async def test_who_waits_in_vain_is_refused_and_pays_nothing(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello, FinishReason.STOP)])
+    scheduler = Scheduler(Places(0), QueueLimits(patience_s=0))
+
+    with pytest.raises(ApiError) as refused:
+        await run(stage, encoding, scheduler=scheduler)
+
+    assert (refused.value.status, refused.value.code) == (429, "engine_overloaded")
+    assert stage.happened == ["reserve", "failed: engine_overloaded", "settle"]
+    assert stage.settled == [(FREE, "failed")]
+    assert scheduler.in_service == 0
+
+
+async def test_who_cannot_even_wait_is_refused_before_anything_else(encoding: Encoding) -> None:
+    stage = Stage([])
+    with pytest.raises(ApiError) as refused:
+        await run(stage, encoding, scheduler=Scheduler(Places(), QueueLimits(per_project=0)))
+
+    assert refused.value.code == "engine_overloaded"
+    assert stage.happened == []
+
+
+async def test_a_client_that_leaves_while_it_waits_pays_nothing_and_leaves_the_queue(
+    encoding: Encoding,
+) -> None:
+    stage, scheduler = Stage([]), Scheduler(Places(0))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(run, stage, encoding, scheduler=scheduler))
+        while not any(scheduler.waiting_by_tier().values()):
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+    assert stage.happened == ["reserve", "cancelled", "settle"]
+    assert stage.settled == [(FREE, "cancelled")]
+    assert not any(scheduler.waiting_by_tier().values())

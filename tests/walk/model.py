@@ -102,6 +102,7 @@ class Model:
     lease_ms: int
     now_us: int = 0
     scopes: dict[str, Scope] = field(default_factory=dict)
+    clocks: dict[str, int] = field(default_factory=dict)  # by tier, virtual time
     leases: dict[str, Lease] = field(default_factory=dict)
     tombs: dict[str, Counter[str] | None] = field(default_factory=dict)  # None: released
     settled: set[str] = field(default_factory=set)
@@ -122,7 +123,16 @@ class Model:
         )
 
     def reserve(
-        self, lease_id: str, kid: str, *, input: int, output: int, max_output: int, clampable: bool
+        self,
+        lease_id: str,
+        kid: str,
+        *,
+        input: int,
+        output: int,
+        max_output: int,
+        clampable: bool,
+        tier: str = "default",
+        floor: int = 0,
     ) -> Admitted | set[str] | None:
         """None: the lease has ended already. Else what is admitted, or which quotas refuse."""
         if lease_id in self.tombs:
@@ -156,6 +166,7 @@ class Model:
             refusing |= self._refusing(name, scope, kid, input, output, max_output)
         if refusing:
             return refusing
+        self.clocks[tier] = max(self.clocks.get(tier, 0), floor)
         for name, scope in both:
             self._debit(name, scope, input, output, max_output)
             self.scopes[name] = scope
@@ -242,10 +253,14 @@ class Model:
             self._correct(name, self.scopes[name], 0, tokens)
         return unknown
 
-    def settle(self, lease_id: str, kid: str, told: Admitted, used: Tokens) -> str:
+    def settle(
+        self, lease_id: str, kid: str, told: Admitted, used: Tokens, tier: str = "default"
+    ) -> str:
         if lease_id in self.settled:
             return "duplicate"
         self.settled.add(lease_id)
+        work = 5 * (used.input - used.cached) + used.cached + 20 * used.output
+        self.clocks[tier] = self.clocks.get(tier, 0) + work * {"flex": 16, "default": 4}[tier]
         amounts = _amounts(1, used)
         lease = self.leases.get(lease_id)
         if lease is not None:

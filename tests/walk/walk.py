@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from gateway.quota.limits import BUDGET_MODES, NO_LIMITS, QUOTAS, RATE_MODES, Limits, limits_text
 from gateway.quota.reservation import Refused, Reservation, Stale
+from gateway.quota.service_tier import ServiceTier
 from gateway.quota.usage import LeaseProgress, Usage
 from gateway.store import keys
 from gateway.store.errors import StoreUnavailable
@@ -192,6 +193,10 @@ class Walk:
         again: Request | None = None,
     ) -> None:
         stale = self.random.random() < 0.05
+        tier = self.random.choice((ServiceTier.DEFAULT, ServiceTier.FLEX))
+        floor = self.random.choice((0, 0, self.random.randrange(10_000_000)))
+        if again is not None:
+            tier, floor = again.reservation.tier, 0
         live_before = self.model.live(None), self.model.live(kid)
         try:
             answer = await self.ledger.reserve(
@@ -204,6 +209,8 @@ class Walk:
                 output_tokens=output_tokens,
                 max_output_tokens=max_output_tokens,
                 clampable=clampable,
+                tier=tier,
+                floor=floor,
             )
         except StoreUnavailable as exc:
             assert "given up" in str(exc)
@@ -219,6 +226,8 @@ class Walk:
             output=output_tokens,
             max_output=max_output_tokens,
             clampable=clampable,
+            tier=tier.value,
+            floor=floor,
         )
         if isinstance(answer, Refused):
             assert isinstance(expected, set), f"{answer} for {expected}"
@@ -232,6 +241,7 @@ class Walk:
             expected.month,
             expected.max_output,
         )
+        assert answer.virtual_time == self.model.clocks.get(tier.value, 0)
         if again is not None:
             return
         if lease_id not in self.model.leases:
@@ -298,7 +308,8 @@ class Walk:
         verdict = await self.ledger.settle(
             request.reservation, Usage(**_usage(used)), status="completed"
         )
-        expected = self.model.settle(request.lease_id, request.kid, request.told, used)
+        tier = request.reservation.tier.value
+        expected = self.model.settle(request.lease_id, request.kid, request.told, used, tier)
         assert verdict == expected, (verdict, expected)
         # Its place in the budgets had been given up: others may have taken it meanwhile.
         if verdict in ("lost", "adjusted"):
@@ -355,6 +366,12 @@ class Walk:
 
     async def _compare_state(self) -> None:
         stored: dict[Any, Any] = await self.redis.hgetall(keys.quota_state(PROJECT_ID))
+        clocks = {
+            name.removeprefix(b"vt:").decode(): int(stored.pop(name))
+            for name in list(stored)
+            if name.startswith(b"vt:")
+        }
+        assert clocks == self.model.clocks, _difference(clocks, self.model.clocks)
         found = {name.decode(): asdict(read_scope_state(value)) for name, value in stored.items()}
         expected = {
             name: {

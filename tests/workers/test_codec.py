@@ -168,8 +168,9 @@ def test_bytes_that_are_no_request_are_refused() -> None:
 def test_endings_and_load_become_messages() -> None:
     assert codec.finished(Stopped(7)) == wire.Finished(reason=wire.Finished.STOP, stop_token_id=7)
     assert codec.finished(LengthReached()) == wire.Finished(reason=wire.Finished.LENGTH)
-    assert codec.worker_load(EngineLoad(1, 2, 0.5), draining=True) == wire.WorkerLoad(
-        running=1, queued=2, kv_free_ratio=0.5, draining=True
+    load = codec.worker_load(EngineLoad(1, 2, 0.5), draining=True, max_running=8)
+    assert load == wire.WorkerLoad(
+        running=1, queued=2, kv_free_ratio=0.5, draining=True, max_running=8
     )
 
 

@@ -22,6 +22,10 @@
 
   What a quota in shadow mode would have refused is admitted, and told.
 
+  The caller names the tier of the request. How far the project has been served in each is
+  told, for gateways to be fair by; one with nothing that waits is lifted to ARGV[11],
+  so that idleness earns no credit.
+
   Said again with the same lease id, it answers the same and debits nothing.
   Without a lease id nothing is asked for, only how the buckets stand.
 
@@ -41,8 +45,11 @@
   ARGV[7]  tokens the output may have at most
   ARGV[8]  1 if a hard budget may cut that
   ARGV[9]  lease length, ms
+  ARGV[10] tier
+  ARGV[11] virtual time that the project has at least in this tier
 
-  Returns {'admitted', admitted at ms, day since 1970, month (YYYYMM), output tokens at most, BUCKETS, SHADOWED}
+  Returns {'admitted', admitted at ms, day since 1970, month (YYYYMM), output tokens at most,
+            virtual time, BUCKETS, SHADOWED}
           {'refused', quota, scope, retry after ms, BUCKETS} when a quota is exhausted,
           {'too_large', quota, scope, 0, BUCKETS} when no retry can help,
           {'told', BUCKETS} without a lease id,
@@ -60,6 +67,7 @@
 local lease_id, config_version, kid, model = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local input, output, max_output = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local may_cut, lease_ms = ARGV[8] == '1', tonumber(ARGV[9])
+local clock_field, floor = 'vt:' .. ARGV[10], tonumber(ARGV[11])
 
 local BURST_US = 15 * 1000000 -- a whole minute's burst lets 190 % through in the first minute
 local CONCURRENCY_RETRY_MS = 1000 -- nobody knows when a response ends
@@ -69,7 +77,7 @@ if (lease_id ~= '' or config_version ~= '') and config[1] ~= config_version then
   return { 'stale' }
 end
 
-local state = redis.call('HMGET', KEYS[2], 'p', kid)
+local state = redis.call('HMGET', KEYS[2], 'p', kid, clock_field)
 local today = math.floor(now_us / DAY_US)
 local project = read_scope(state[1], today, 0)
 -- Later than today only if the clock was set back: then the day it had been counts on.
@@ -125,10 +133,14 @@ if redis.call('EXISTS', KEYS[5]) == 1 then
   return { 'released' }
 end
 
+local virtual_time = math.max(tonumber(state[3] or 0), floor)
+
 local held = redis.call('HGET', KEYS[4], lease_id)
 if held then
   local lease = read_lease(held)
-  return answer({ 'admitted', lease.admitted_ms, lease.day, lease.month, lease.budget - lease.input })
+  return answer({
+    'admitted', lease.admitted_ms, lease.day, lease.month, lease.budget - lease.input, virtual_time,
+  })
 end
 
 -- Budgets may cut what is asked for, so they come first. What is left of the hard ones:
@@ -251,13 +263,13 @@ local lease = {
   used_input = 0, used_cached = 0, used_output = 0, used_reasoning = 0, bearer = kid .. '|' .. model,
 }
 local lease_end = integer(now_ms + lease_ms)
-redis.call('HSET', KEYS[2], 'p', packed[1], kid, packed[2])
+redis.call('HSET', KEYS[2], 'p', packed[1], kid, packed[2], clock_field, integer(virtual_time))
 redis.call('HSET', KEYS[4], lease_id, pack_lease(lease))
 redis.call('ZADD', KEYS[3], lease_end, lease_id)
 if key.limits.concurrent then
   redis.call('ZADD', KEYS[6], lease_end, lease_id)
 end
-local reply = answer({ 'admitted', now_ms, day, month, max_output })
+local reply = answer({ 'admitted', now_ms, day, month, max_output, virtual_time })
 for _, words in ipairs(shadowed) do
   reply[#reply + 1] = words
 end

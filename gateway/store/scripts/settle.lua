@@ -37,6 +37,8 @@
   ARGV[11] admitted at, ms
   ARGV[12] input tokens reserved
   ARGV[13] output tokens reserved
+  ARGV[14] tier
+  ARGV[15] virtual time that it was served: the project's in this tier moves on by it
 
   Returns {'settled'} when charged,
           {'adjusted'} when the difference to what the reaper charged was charged,
@@ -79,6 +81,7 @@ else
   end
 end
 end_lease(response_id, lease, kid, day, month, input, output, input_excess, output_excess)
+redis.call('HINCRBY', KEYS[2], 'vt:' .. ARGV[14], ARGV[15])
 write_books(response_id, kid, model, status, verdict, day, admitted_ms,
   { requests, input, cached, output, reasoning })
 return { verdict }

@@ -159,13 +159,15 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class WorkerLoad(_message.Message):
-    __slots__ = ("running", "queued", "kv_free_ratio", "draining")
+    __slots__ = ("running", "queued", "kv_free_ratio", "draining", "max_running")
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
     KV_FREE_RATIO_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNNING_FIELD_NUMBER: _ClassVar[int]
     running: int
     queued: int
     kv_free_ratio: float
     draining: bool
-    def __init__(self, running: _Optional[int] = ..., queued: _Optional[int] = ..., kv_free_ratio: _Optional[float] = ..., draining: bool = ...) -> None: ...
+    max_running: int
+    def __init__(self, running: _Optional[int] = ..., queued: _Optional[int] = ..., kv_free_ratio: _Optional[float] = ..., draining: bool = ..., max_running: _Optional[int] = ...) -> None: ...

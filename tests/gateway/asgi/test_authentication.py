@@ -18,6 +18,7 @@ from gateway.iam.providers import External
 from gateway.iam.secret_hash import Peppers
 from gateway.oidc import ProviderUnavailable
 from gateway.quota.limits import NO_LIMITS
+from gateway.quota.service_tier import ServiceTier
 from gateway.responses.errors import ApiError
 from gateway.store.administration import Administration, IssuedKey
 from gateway.store.directory import Directory
@@ -224,12 +225,12 @@ async def test_models_are_looked_at_once_they_are_known(
     await allow(redis, use(models=["small"]))
     caller = gateway.authenticator.caller_of
     first = await caller(asking(token))
-    assert first.depends_on_model
-    assert not (await caller(asking(token), model="small")).depends_on_model
+    assert first.depends_on_body
+    assert not (await caller(asking(token), model="small")).depends_on_body
     status, body, _ = await refusal(caller(asking(token), model="large"))
     assert (status, json.loads(body)["error"]["code"]) == (403, "model_forbidden")
     await allow(redis, use(), policy_id="pol_more")
-    assert not (await (await caller(asking(token))).refreshed()).depends_on_model
+    assert not (await (await caller(asking(token))).refreshed()).depends_on_body
 
 
 async def test_who_was_denied_is_let_in_soon_after_a_policy_allows_it(
@@ -318,3 +319,54 @@ async def test_the_admin_api_takes_admin_keys_and_the_one_to_begin_with(
 
 def test_an_administrator_printed_shows_no_secret() -> None:
     assert "secret" not in repr(ApiKey("k" * 16, "secret", "admin"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "served"),
+    [
+        ({}, None, "default"),
+        ({}, "flex", "flex"),
+        ({}, "priority", "default"),
+        ({"tiers": ["priority", "default"]}, "priority", "priority"),
+        ({"tiers": ["priority", "default"]}, "auto", "default"),
+        ({"tiers": ["priority", "default"]}, "flex", 403),
+        ({"tiers": ["flex"]}, "auto", "flex"),
+        ({"tiers": ["flex"]}, "flex", "flex"),
+        ({"tiers": ["flex"]}, "default", 403),
+        ({"tiers": ["flex"]}, "priority", 403),
+        ({"models": ["small"]}, "flex", "flex"),
+        ({"models": ["large"]}, "auto", "model_forbidden"),
+    ],
+)
+async def test_a_request_is_served_in_the_best_tier_that_it_asks_for_and_its_key_may_use(
+    gateway: Gateway,
+    redis: Redis,
+    administration: Administration,
+    rule: dict[str, list[str]],
+    asked: str | None,
+    served: str | int,
+) -> None:
+    token = await token_of(administration, principal_id="app_ci")
+    await allow(redis, use(**rule))
+    authenticator, http = gateway.authenticator, asking(token)
+    first = await authenticator.caller_of(http)
+    answer = authenticator.caller_asking(http, first, model="small", service_tier=asked)
+    if served in [tier.value for tier in ServiceTier]:
+        caller = await answer
+        assert caller.tier.value == served
+    else:
+        status, body, _ = await refusal(answer)
+        code = json.loads(body)["error"]["code"]
+        assert (status, code) == (403, "tier_forbidden" if served == 403 else served)
+
+
+@pytest.mark.parametrize(
+    ("header", "patience_s"), [("600", 599), ("0.5", 0), ("inf", None), ("soon", None), ("", None)]
+)
+async def test_a_client_may_say_when_it_hangs_up(
+    gateway: Gateway, redis: Redis, administration: Administration, header: str, patience_s: float
+) -> None:
+    token = await token_of(administration, principal_id="app_ci")
+    await allow(redis, use())
+    caller = await gateway.authenticator.caller_of(asking(token, x_stainless_read_timeout=header))
+    assert caller.patience_s == patience_s

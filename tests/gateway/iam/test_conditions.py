@@ -25,6 +25,7 @@ FACTS = RequestFacts(
     address=read_address("10.1.2.3"),
     user_agent="ci/1.2",
     model="gpt-oss-120b",
+    tier="default",
 )
 
 
@@ -120,3 +121,18 @@ def test_what_is_no_condition_is_told_by_its_name(
 def test_conditions_are_read_back_as_they_were_written(stored: dict[str, object]) -> None:
     conditions = read_conditions(stored)
     assert read_conditions(conditions_to_json(conditions)) == conditions
+
+
+@pytest.mark.parametrize(
+    ("conditions", "allowed"),
+    [
+        ({}, {"default", "flex"}),
+        ({"tiers": ["priority"]}, {"priority"}),
+        ({"tiers": ["priority", "default"]}, {"priority", "default"}),
+    ],
+)
+def test_priority_must_be_given_by_name(conditions: dict[str, object], allowed: set[str]) -> None:
+    read = read_conditions(conditions)
+    for tier in ("priority", "default", "flex"):
+        assert (read.unmet(replace(FACTS, tier=tier)) is None) == (tier in allowed)
+    assert read.unmet(replace(FACTS, tier=None)) is None, "not known yet"

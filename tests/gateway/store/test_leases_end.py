@@ -158,7 +158,7 @@ async def test_nobody_makes_a_lease_again_that_was_reaped(
             *(keys.leases(PROJECT), keys.ended_lease(PROJECT, "a")),
             keys.key_lease_ends(PROJECT, KID),
         ],
-        ["a", 1, KID, "m", 100, 200, 1000, 0, 120_000],
+        ["a", 1, KID, "m", 100, 200, 1000, 0, 120_000, "default", 0],
     )
     assert reply == ["released"]
 

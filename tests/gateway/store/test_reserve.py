@@ -38,6 +38,7 @@ async def test_a_project_without_limits_admits_everything(
         day=(clock.now - EPOCH).days,
         month=202611,
         rate_limits=RateLimitState(None, None),
+        virtual_time=0,
     )
 
 
