@@ -88,6 +88,10 @@ bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
 bench-affinity: .venv/installed ## How much of their history conversations find in the caches of four workers
 	.venv/bin/python -m bench.affinity
 
+.PHONY: bench-fairness
+bench-fairness: setup ## Whether a flood from one project slows the others, and what overload wastes (6 minutes)
+	.venv/bin/python -m bench.fairness
+
 .PHONY: bench-timing
 bench-timing: prerequisites .venv/installed ## Whether the time of a refusal tells what is wrong with a key
 	.venv/bin/python -m bench.timing
