@@ -89,7 +89,7 @@ bench-affinity: .venv/installed ## How much of their history conversations find 
 	.venv/bin/python -m bench.affinity
 
 .PHONY: bench-fairness
-bench-fairness: setup ## Whether a flood from one project slows the others, and what overload wastes (6 minutes)
+bench-fairness: .venv/installed ## Whether a flood from one project slows the others, and what overload wastes
 	.venv/bin/python -m bench.fairness
 
 .PHONY: bench-timing

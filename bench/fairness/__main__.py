@@ -1,138 +1,38 @@
-"""Does a flood from one project slow the others, and does overload waste the GPUs?
+"""Does a flood from one project slow the others, and does overload waste the GPU?
 
-The whole product with the simulator at a GPU's pace (its steps take --slowdown times as
-long, for the machine has to carry the clients as well), and four loads, one after the other:
+Gateways' schedulers in front of the simulator's batch, in virtual time (virtual_time.py), and
+four loads:
 
-    full       as many clients as places, each asks again at once: what the workers can do
+    full       ten projects that ask for more than there is: what the worker can do
     light      nine projects that ask for 6 % of that each, at random
-    flood      the same, and one project that asks for three times of what there is; its
-               onset is told apart: who waits then, waits for answers that have just begun
+    flood      the same, and one project that asks for three times of what there is
     overload   ten projects that ask for all there is each, together ten times of it
 
+Beside them the same loads if gateways held nothing back, and all waited at the worker in the
+order of arrival. Onset is the time in which the flood breaks in.
+
 Ends with exit code 1 if in the flood the light projects' 99th percentile of the time to first
-token is more than 1.5 times that without, or one of them is refused; if less than
-95 % of the places' work is done; or if overload yields less than 90 % of it.
+token is more than 1.5 times that without, or one of them is refused; if less than 95 % of the
+worker's work is done; or if overload yields less than 90 % of it. With less than some hundred
+places that is too much to ask: there is more to wait for when one of few answers ends.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import math
-import random
 import statistics
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from bench.fairness.client import Answer, ask
-from tests.stack.product import Product, more_gateways, running_product
+from bench.fairness.loads import FLOOD, LIGHT_PROJECTS, LIGHT_SHARE, OVERLOAD_PROJECTS
+from bench.fairness.virtual_time import Outcome, World
+from workers.engines.simulator.cost_model import PRESETS
 
-LIGHT_PROJECTS = 9
-LIGHT_SHARE = 0.06
-FLOOD = 3.0
 MOST_SLOWDOWN, LEAST_WORK, LEAST_GOODPUT = 1.5, 0.95, 0.9
-_PROMPT_WORDS = 160
-_OUTPUT_TOKENS = (80, 160)
-# Not counted: until as many answers end as begin. The flood breaks in after the first third.
-_WARM_UP_S = 24.0
-_FLOOD_AT_S = 8.0
-
-
-@dataclass
-class Load:
-    """What came of one load."""
-
-    seconds: float
-    answers: dict[str, list[tuple[float, Answer]]] = field(default_factory=dict)  # by project
-
-    def note(self, project: str, at_s: float, answer: Answer) -> None:
-        self.answers.setdefault(project, []).append((at_s, answer))
-
-    def counted(
-        self, projects: Sequence[str] = (), *, from_s: float = _WARM_UP_S, to_s: float = math.inf
-    ) -> list[Answer]:
-        """Of requests that ended in this time; without *projects*, of all."""
-        return [
-            answer
-            for project, answers in self.answers.items()
-            if not projects or project in projects
-            for at_s, answer in answers
-            if from_s <= at_s < min(to_s, self.seconds)
-        ]
-
-    @property
-    def tokens_per_second(self) -> float:
-        tokens = sum(answer.output_tokens for answer in self.counted())
-        return tokens / (self.seconds - _WARM_UP_S)
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    urls: Sequence[str]
-    logs: Sequence[Path]
-    keys: dict[str, str]  # by project
-
-    def first_tokens_s(self, answers: Sequence[Answer]) -> list[float]:
-        """From a request's arrival to its first token: the gateway's own measure, which the
-        noise of these clients is not in."""
-        wanted = {answer.request_id for answer in answers}
-        return [
-            line["ttft_ms"] / 1000
-            for log in self.logs
-            for text in log.read_text().splitlines()
-            if text.startswith("{") and '"ttft_ms"' in text
-            for line in (json.loads(text),)
-            if line["request_id"] in wanted
-        ]
-
-    async def one(self, load: Load, began: float, project: str) -> None:
-        body = {"input": _input(), "max_output_tokens": 200}
-        answer = await ask(random.choice(self.urls), self.keys[project], body)
-        load.note(project, time.monotonic() - began, answer)
-
-    async def closed(self, projects: Sequence[str], clients: int, seconds: float) -> Load:
-        """*clients* that ask again as soon as they are answered."""
-        load, began = Load(seconds), time.monotonic()
-
-        async def client(number: int) -> None:
-            while time.monotonic() - began < seconds:
-                await self.one(load, began, projects[number % len(projects)])
-
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(clients):
-                tasks.create_task(client(number))
-        return load
-
-    async def open(self, rates: dict[str, float], seconds: float) -> Load:
-        """Requests at random, whatever became of those before: *rates* a second by project.
-
-        The flood breaks in on others that are under way.
-        """
-        load, began = Load(seconds), time.monotonic()
-
-        async def project(name: str, rate: float, tasks: asyncio.TaskGroup) -> None:
-            due_s = random.expovariate(rate) + (_FLOOD_AT_S if name == "flood" else 0)
-            while due_s < seconds:
-                await asyncio.sleep(began + due_s - time.monotonic())
-                tasks.create_task(self.one(load, began, name))
-                due_s += random.expovariate(rate)
-
-        async with asyncio.TaskGroup() as tasks:
-            for name, rate in rates.items():
-                tasks.create_task(project(name, rate, tasks))
-        return load
-
-
-def _input() -> str:
-    words = " ".join(str(random.randrange(1000)) for _ in range(_PROMPT_WORDS // 2))
-    tokens = random.randint(*_OUTPUT_TOKENS)
-    return f'SIM: {{"reasoning": "", "repeat": {tokens}}}\n{words}'
+_FLOOD_AT_S, _ONSET_ENDS_S = 30.0, 60.0
+_LIGHTS = [f"light {n}" for n in range(LIGHT_PROJECTS)]
 
 
 def main() -> int:
@@ -141,93 +41,81 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--seconds", type=float, default=80, help="of each load, 24 of them to warm up"
-    )
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--gateways", type=int, default=1)
-    parser.add_argument("--places", type=int, default=64, help="of each worker's batch")
-    parser.add_argument("--slowdown", type=float, default=2.0, help="of the GPU")
+    parser.add_argument("--preset", choices=PRESETS, default="h200-tp1", help="the GPU")
+    parser.add_argument("--places", type=int, default=256, help="WORKER_MAX_RUNNING")
+    parser.add_argument("--gateways", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=400.0, help="virtual ones, of each load")
+    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    worker_env = {
-        "WORKER_SIMULATOR_PRESET": "h200-tp1",
-        "WORKER_SIMULATOR_SPEED": str(arguments.slowdown),
-        "WORKER_SIMULATOR_DIRECTIVES": "1",
-        "WORKER_MAX_RUNNING": str(arguments.places),
-    }
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        product = stack.enter_context(
-            running_product(directory, workers=arguments.workers, worker_env=worker_env)
+    if arguments.places < 1 or arguments.gateways < 1 or arguments.seconds < 2 * _ONSET_ENDS_S:
+        parser.error(f"at least one place, one gateway and {2 * _ONSET_ENDS_S:g} seconds")
+
+    def run(rates: Mapping[str, float], *, fair: bool = True) -> Outcome:
+        world = World(
+            PRESETS[arguments.preset],
+            places=arguments.places,
+            gateways=arguments.gateways,
+            fair=fair,
+            seed=arguments.seed,
         )
-        directories = [directory / str(n) for n in range(1, arguments.gateways)]
-        for each in directories:
-            each.mkdir()
-        others = stack.enter_context(more_gateways(product, directories))
-        bench = Bench(
-            [product.url, *others],
-            [each / "gateway.log" for each in (directory, *directories)],
-            _keys(product),
-        )
-        return asyncio.run(_measure(bench, arguments.workers * arguments.places, arguments.seconds))
+        return world.run(rates, arguments.seconds, flood_at_s=_FLOOD_AT_S)
+
+    return _measure(run, arguments.seconds)
 
 
-def _keys(product: Product) -> dict[str, str]:
-    names = [f"light {n}" for n in range(LIGHT_PROJECTS)] + ["flood"]
-    return {name: product.new_project().key for name in names}
+def _measure(run: Callable[..., Outcome], seconds: float) -> int:
+    print(f"{'':24}{'tok/s':>8}{'first token, ms: p50':>24}{'p99':>8}{'refused':>9}{'of':>7}")
+    window = (_ONSET_ENDS_S, seconds)
+    names = [f"project {n}" for n in range(OVERLOAD_PROJECTS)]
+    full = run(dict.fromkeys(names, 10.0))
+    _tell("full", full, names, *window)
+    capacity = full.ended(*window) / (seconds - _ONSET_ENDS_S)  # requests a second
+    peak = full.tokens_per_second(*window)
 
+    rates = dict.fromkeys(_LIGHTS, LIGHT_SHARE * capacity)
+    without_s, _ = _tell("light", run(rates), _LIGHTS, *window)
+    rates["flood"] = FLOOD * capacity
+    flood = run(rates)
+    with_flood_s, refused = _tell("flood", flood, _LIGHTS, *window)
+    _tell("  its onset", flood, _LIGHTS, _FLOOD_AT_S, _ONSET_ENDS_S)
+    _tell("  all wait at the worker", run(rates, fair=False), _LIGHTS, *window)
+    rates = dict.fromkeys(names, capacity)
+    overload = run(rates)
+    _tell("overload", overload, names, *window)
+    _tell("  all wait at the worker", run(rates, fair=False), names, *window)
 
-async def _measure(bench: Bench, places: int, seconds: float) -> int:
-    names = list(bench.keys)
-    lights = [name for name in names if name != "flood"]
-    print(f"{'':10}{'tok/s':>8}{'first token, ms: p50':>24}{'p99':>8}{'refused':>10}{'of':>8}")
-
-    def tell(name: str, load: Load, answers: Sequence[Answer]) -> float:
-        """A line of the table; the 99th percentile of the time to first token."""
-        times_s = bench.first_tokens_s(answers)
-        p50_s, p99_s = statistics.median(times_s), statistics.quantiles(times_s, n=100)[98]
-        refused = sum(answer.status != 200 for answer in answers)
-        print(
-            f"{name:10}{load.tokens_per_second:>8.0f}{p50_s * 1000:>24.0f}{p99_s * 1000:>8.0f}"
-            f"{refused:>10}{len(answers):>8}",
-            flush=True,
-        )
-        return p99_s
-
-    full = await bench.closed(names, places, seconds)
-    tell("full", full, full.counted())
-    capacity = len(full.counted()) / (seconds - _WARM_UP_S)  # requests a second
-
-    light_rates = dict.fromkeys(lights, LIGHT_SHARE * capacity)
-    light = await bench.open(light_rates, seconds)
-    without_s = tell("light", light, light.counted(lights))
-
-    flood = await bench.open({**light_rates, "flood": FLOOD * capacity}, seconds)
-    with_flood_s = tell("flood", flood, flood.counted(lights))
-    tell("  onset", flood, flood.counted(lights, from_s=_FLOOD_AT_S, to_s=_WARM_UP_S))
-
-    overload = await bench.open(dict.fromkeys(names, capacity), seconds)
-    tell("overload", overload, overload.counted())
-
-    refused = sum(answer.status != 200 for answer in flood.counted(lights))
-    peak = full.tokens_per_second
-    checks = [
+    work = flood.tokens_per_second(*window) / peak
+    goodput = overload.tokens_per_second(*window) / peak
+    checks = (
         (
             f"light projects' p99 with the flood, to that without: {with_flood_s / without_s:.2f}",
             with_flood_s <= MOST_SLOWDOWN * without_s and not refused,
         ),
-        (
-            f"work done in the flood: {flood.tokens_per_second / peak:.0%} of full",
-            flood.tokens_per_second >= LEAST_WORK * peak,
-        ),
-        (
-            f"goodput at ten times the load: {overload.tokens_per_second / peak:.0%} of full",
-            overload.tokens_per_second >= LEAST_GOODPUT * peak,
-        ),
-    ]
+        (f"work done in the flood: {work:.0%} of full", work >= LEAST_WORK),
+        (f"goodput at ten times the load: {goodput:.0%} of full", goodput >= LEAST_GOODPUT),
+    )
     for words, holds in checks:
         print(f"{'holds ' if holds else 'MISSED'} {words}")
     return 0 if all(holds for _, holds in checks) else 1
+
+
+def _tell(
+    name: str, outcome: Outcome, projects: Sequence[str], from_s: float, to_s: float
+) -> tuple[float, int]:
+    """A line of the table. The p99 of the time to first token in seconds, and who was refused."""
+    asked = outcome.asked(projects, from_s, to_s)
+    times_s = [each.first_token_s for each in asked if each.first_token_s is not None]
+    percentile = partial(statistics.quantiles, n=100)
+    p50_s, p99_s = (
+        (percentile(times_s)[n] for n in (49, 98)) if len(times_s) > 1 else (math.inf,) * 2
+    )
+    refused = sum(each.refused for each in asked)
+    print(
+        f"{name:24}{outcome.tokens_per_second(from_s, to_s):>8.0f}{p50_s * 1000:>24.0f}"
+        f"{p99_s * 1000:>8.0f}{refused:>9}{len(asked):>7}",
+        flush=True,
+    )
+    return p99_s, refused
 
 
 if __name__ == "__main__":
