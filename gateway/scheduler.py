@@ -38,7 +38,7 @@ MIN_QUEUE = 64
 # not wait for an answer to end. A few: by the square root the number of those who come at
 # random goes up and down; and never more than one in so many.
 KEPT_FREE = 8
-ABOUT_S = 30.0
+ABOUT_S = 5.0
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 10.0
 # Those who are refused together should not come back together.
 JITTER = 0.5
@@ -192,7 +192,10 @@ class Scheduler:
 
     def give_up(self, slot: Slot) -> None:
         """*slot* has waited as long as it could. Raises ApiError, 429, unless it has its place."""
-        if slot.state is State.WAITING and not self._capacity.ready():
+        # Rather one of the places that were kept free than none.
+        if slot.state is State.WAITING and (
+            not self._capacity.ready() or self._capacity.room(self._in_service) > 0
+        ):
             self._let_through(slot)
         if slot.state is State.WAITING:
             self._remove(slot, State.OVER)
@@ -224,7 +227,7 @@ class Scheduler:
         slot.decide(State.SERVED)
 
     def _let_through(self, slot: Slot) -> None:
-        """There is no worker: it shall hear that from who knows, and not wait for nothing."""
+        """Out of turn. If there is no worker: it shall hear that from who knows, and not wait."""
         if slot.state is State.WAITING:
             self._queue.serve(slot.ticket)
             self._begin(slot.ticket)
