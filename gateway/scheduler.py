@@ -192,10 +192,7 @@ class Scheduler:
 
     def give_up(self, slot: Slot) -> None:
         """*slot* has waited as long as it could. Raises ApiError, 429, unless it has its place."""
-        # Rather one of the places that were kept free than none.
-        if slot.state is State.WAITING and (
-            not self._capacity.ready() or self._capacity.room(self._in_service) > 0
-        ):
+        if slot.state is State.WAITING and not self._capacity.ready():
             self._let_through(slot)
         if slot.state is State.WAITING:
             self._remove(slot, State.OVER)
@@ -227,7 +224,7 @@ class Scheduler:
         slot.decide(State.SERVED)
 
     def _let_through(self, slot: Slot) -> None:
-        """Out of turn. If there is no worker: it shall hear that from who knows, and not wait."""
+        """There is no worker: it shall hear that from who knows, and not wait for nothing."""
         if slot.state is State.WAITING:
             self._queue.serve(slot.ticket)
             self._begin(slot.ticket)

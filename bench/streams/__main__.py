@@ -13,21 +13,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
-from tests.stack.process import living_members
 from tests.stack.product import Product, metric_sample, running_product
+from tests.stack.resources import cpu_s
 
 _DELTA = b"event: response.output_text.delta"
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -65,7 +63,7 @@ def main() -> int:
         tempfile.TemporaryDirectory() as directory,
         running_product(Path(directory), worker_env=worker_env) as product,
     ):
-        processes = _processes(product)
+        processes = product.processes()
         columns = "".join(f"{name:>10}" for name in processes)
         print(
             f"{'streams':>8}{'tokens/s':>10}{'a chunk':>9}   us a token:{columns}{'all':>8}{'cores':>7}"
@@ -74,29 +72,6 @@ def main() -> int:
             key = product.new_project().key
             asyncio.run(_measure(product.url, key, processes, streams, pace, seconds, product))
     return 0
-
-
-def _processes(product: Product) -> dict[str, int]:
-    """Pids by name."""
-    members = {name: pid for pid, name in living_members(product.triton.pid)}
-    redis = int(product.redis_url.rsplit(":", 1)[1].split("/")[0])
-    return {
-        "gateway": product.gateway.pid,
-        "triton": product.triton.pid,
-        "stub": members["triton_python_b"],
-        "redis": _listener(redis),
-    }
-
-
-def _listener(port: int) -> int:
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = command.read_bytes()
-        except OSError:
-            continue  # it ended just now
-        if b"redis-server" in text and b":%d" % port in text:
-            return int(command.parent.name)
-    raise AssertionError("Redis is not running")
 
 
 async def _measure(
@@ -113,17 +88,17 @@ async def _measure(
         readers = [tasks.create_task(_stream(url, key, count, pace)) for _ in range(streams)]
         await count.all_open.wait()
         await asyncio.sleep(2)
-        cpu_before, chunks_before = _cpu_s(processes.values()), count.chunks
+        cpu_before, chunks_before = [cpu_s(pid) for pid in processes.values()], count.chunks
         tokens_before = _generated(product)
         began = asyncio.get_running_loop().time()
         await asyncio.sleep(seconds)
         elapsed = asyncio.get_running_loop().time() - began
-        cpu_after, chunks_after = _cpu_s(processes.values()), count.chunks
+        cpu_after, chunks_after = [cpu_s(pid) for pid in processes.values()], count.chunks
         tokens = _generated(product) - tokens_before
         for reader in readers:
             reader.cancel()
     used = [after - before for before, after in zip(cpu_before, cpu_after, strict=True)]
-    each = "".join(f"{cpu_s / tokens * 1e6:>10.1f}" for cpu_s in used)
+    each = "".join(f"{each_s / tokens * 1e6:>10.1f}" for each_s in used)
     print(
         f"{streams:>8}{tokens / elapsed:>10.0f}{tokens / (chunks_after - chunks_before):>9.1f}"
         f"{'':14}{each}{sum(used) / tokens * 1e6:>8.1f}{sum(used) / elapsed:>7.2f}",
@@ -155,14 +130,6 @@ def _generated(product: Product) -> float:
     """Tokens, by the worker's own count."""
     text = httpx.get(product.workers[0].metrics_url).text
     return metric_sample(text, "worker_tokens_total", {"kind": "completion"})
-
-
-def _cpu_s(pids: Collection[int]) -> list[float]:
-    return [
-        sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
-        / _TICKS
-        for pid in pids
-    ]
 
 
 if __name__ == "__main__":

@@ -164,17 +164,6 @@ async def test_a_few_places_stay_free_for_who_has_little_to_ask_for() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_nobody_is_refused_while_a_place_is_kept_free() -> None:
-    play = Play(Workers(places=32), QueueLimits(patience_s=0.05))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(play.request, "b")
-        for number in range(31):
-            tasks.start_soon(play.request, f"a{number}")
-        await play.until(lambda: play.scheduler.in_service == 32)
-        assert not play.refusals
-        tasks.cancel_scope.cancel()
-
-
 async def test_news_of_the_workers_opens_places() -> None:
     play = Play(Workers(places=0))
     async with anyio.create_task_group() as tasks:
