@@ -28,7 +28,7 @@ from tests.soak.load import Clients
 from tests.soak.verdict import Bill, Quiet, Usage, leaks
 from tests.stack.demo import Tenant
 from tests.stack.product import FAST_SIMULATOR, Product, running_product
-from tests.stack.resources import resources
+from tests.stack.resources import resources, shared_memory
 from tests.system.waiting import wait_until
 
 ROUNDS = 7
@@ -119,7 +119,7 @@ def _quiet(product: Product, tenants: tuple[Tenant, ...], at_s: float) -> Quiet:
         tasks=round(product.metric("gw_event_loop_tasks")),
         streams=streams(),
         leases=leases(),
-        shm_regions=len(list(Path("/dev/shm").iterdir())),
+        shm_regions=len(shared_memory(product.processes().values())),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def cpu_s(pid: int) -> float:
     # The name may hold blanks and brackets.
     fields = text.rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+
+
+def shared_memory(pids: Iterable[int]) -> set[str]:
+    """Names of the regions in /dev/shm that these processes have mapped."""
+    return {
+        line.split("/dev/shm/", 1)[1]
+        for pid in pids
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+        if "/dev/shm/" in line
+    }
 
 
 def listener(command: str, port: int) -> int:

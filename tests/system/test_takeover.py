@@ -176,3 +176,37 @@ def _has_stub(worker: FleetWorker) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "<|channel|>final<|message|>Fine.<|channel|>oops<|message|>and more",
+        "<|message|>no channel at all",
+        "<|channel|>commentary to=functions.unknown<|message|>{<|call|>",
+        "<|start|><|start|><|channel|><|message|>",
+    ],
+)
+def test_malformed_output_ends_well_and_is_billed_as_what_it_was(
+    whole_fleet: Product, raw: str
+) -> None:
+    tenant = whole_fleet.new_project()
+    failures = sum(
+        whole_fleet.metric("gw_worker_takeovers_total", when=when)
+        for when in ("mid_stream", "before_first_token")
+    )
+    with streamed(whole_fleet.url, tenant, input=simulate(raw=raw)) as stream:
+        events = list(stream)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    # What ends without a stop token has, for all we know, run out of tokens.
+    assert events[-1]["type"] in ("response.completed", "response.incomplete"), events[-1]
+    billed = events[-1]["response"]["usage"]["output_tokens"]
+    assert billed > 0
+    wait_until(
+        lambda: whole_fleet.usage(tenant.project_id).get("output_tokens") == billed,
+        "exactly that was charged",
+    )
+    assert failures == sum(
+        whole_fleet.metric("gw_worker_takeovers_total", when=when)
+        for when in ("mid_stream", "before_first_token")
+    ), "no worker is to blame for what the model writes"
