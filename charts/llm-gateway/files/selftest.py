@@ -77,7 +77,8 @@ def gwctl(*arguments: str) -> Any:
         ["gwctl", *arguments, "-o", "json"], capture_output=True, text=True, check=False
     )
     expect(
-        done.returncode == 0, f"gwctl {' '.join(arguments[:2])} failed: {done.stderr.strip()[-500:]}"
+        done.returncode == 0,
+        f"gwctl {' '.join(arguments[:2])} failed: {done.stderr.strip()[-500:]}",
     )
     return json.loads(done.stdout)
 

@@ -1,7 +1,7 @@
 {{/* What a controller has to be told to let streams through. An answer that is not streamed sends nothing until it is whole, so
 its read time-out is the longest answer. */}}
 {{- define "llm-gateway.ingressAnnotations" -}}
-{{- $silent := add (int .Values.gateway.config.maxDurationSeconds) 60 -}}
+{{- $silent := add (int (include "llm-gateway.longestRequestSeconds" .)) 60 -}}
 {{- if eq .Values.ingress.controller "nginx" }}
 # Buffered, a stream comes only when it is over.
 nginx.ingress.kubernetes.io/proxy-buffering: "off"

@@ -53,8 +53,10 @@
 {{- $found = concat $found (include "llm-gateway.validateStore" . | fromYamlArray) -}}
 
 {{- /* How pods end. */ -}}
-{{- if and (lt (int $gateway.drain.timeoutSeconds) (int $config.maxDurationSeconds)) (not $gateway.drain.allowTruncation) -}}
-{{- $found = append $found (printf "gateway.drain.timeoutSeconds (%d) is shorter than gateway.config.maxDurationSeconds (%d): rollouts would cut streams. Raise it, lower the other, or accept it with gateway.drain.allowTruncation=true." (int $gateway.drain.timeoutSeconds) (int $config.maxDurationSeconds)) -}}
+{{- $timeout := include "llm-gateway.drainTimeoutSeconds" . | int -}}
+{{- $longest := include "llm-gateway.longestRequestSeconds" . | int -}}
+{{- if and (lt $timeout $longest) (not $gateway.drain.allowTruncation) -}}
+{{- $found = append $found (printf "gateway.drain.timeoutSeconds (%d) is shorter than the longest request (%d s): rollouts would cut streams. Leave it null, lower gateway.config.maxDurationSeconds, or accept it with gateway.drain.allowTruncation=true." $timeout $longest) -}}
 {{- end -}}
 
 {{- /* Settings that the gateway refuses as well, after the rollout has begun. */ -}}
