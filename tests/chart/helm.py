@@ -17,9 +17,6 @@ Object = dict[str, Any]
 CHART = Path(__file__).resolve().parents[2] / "charts" / "llm-gateway"
 HELM = Path(sys.executable).with_name("helm")
 OLDEST_KUBERNETES = "1.30"
-CASES = sorted(CHART.glob("ci/*-values.yaml")) + sorted(CHART.glob("profiles/*.yaml"))
-# Profiles are made to be laid over each other.
-GPU_IN_PRODUCTION = (CHART / "profiles" / "gpu.yaml", CHART / "profiles" / "production.yaml")
 
 
 class HelmError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,11 @@ from gateway.config import Settings
 from gateway.create_response import DEADLINE_MARGIN_S
 from gateway.quota.service_tier import _PATIENCE, ServiceTier
 from gateway.store.acl import acl_rules
-from tests.chart.helm import CASES, CHART, GPU_IN_PRODUCTION, Object, Rendered, render
+from tests.chart.examples import each_example
+from tests.chart.helm import CHART, Object, Rendered, render
 from workers.engines.trtllm.configuration import _VARIABLES, read_configuration
 from workers.settings import read_settings
 
-EXAMPLES = [*((each,) for each in CASES), GPU_IN_PRODUCTION]
-each_example = pytest.mark.parametrize(
-    "values", EXAMPLES, ids=lambda values: "+".join(each.stem for each in values)
-)
 # Names of the environment that are nobody's settings: parts of REDIS_URL, and where files go.
 NO_SETTINGS = {"REDIS_PASSWORD", "REDIS_SENTINEL_PASSWORD"}
 SECRETS = {
@@ -158,8 +156,6 @@ def test_the_workers_defaults_are_those_of_the_product() -> None:
 
 
 def test_everything_that_replaces_a_preset_is_a_setting_of_the_engine() -> None:
-    import json
-
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["workers"]
     names = schema["properties"]["tensorrtllm"]["properties"]["config"]["properties"]
     variables = {f"WORKER_TRTLLM_{_snake(name).upper()}" for name in names}

@@ -18,7 +18,7 @@ import httpx
 
 PROJECT_ID = "prj_helm_test"
 # It is not ready before a worker is, and `helm test` may come early.
-CONNECT_RETRIES = 10
+CONNECT_RETRIES = 5
 
 
 def main() -> int:
