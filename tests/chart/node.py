@@ -113,19 +113,26 @@ class Node:
         )
 
     def start_gateway(self, *, timeout_s: float = 60) -> Process:
+        """Ready; raises StartError if it does not get so."""
+        process = self.launch_gateway()
+        try:
+            process.wait_until(self.gateway_is_ready, timeout_s=timeout_s)
+        except BaseException:
+            process.kill()
+            raise
+        return process
+
+    def launch_gateway(self) -> Process:
         container = self.container(f"Deployment/{self.fullname}-gateway")
-        process = Process(
+        return Process(
             "The gateway",
             [sys.executable, "-m", "gateway"],
             log=container.directory / "log",
             env=container.env,
         )
-        try:
-            process.wait_until(lambda: is_ready(self.ports["gateway", "9100"]), timeout_s=timeout_s)
-        except BaseException:
-            process.kill()
-            raise
-        return process
+
+    def gateway_is_ready(self) -> bool:
+        return is_ready(self.ports["gateway", "9100"])
 
     def run(self, pod_name: str) -> subprocess.CompletedProcess[str]:
         """A pod that ends by itself."""

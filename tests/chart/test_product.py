@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import ssl
 import threading
 import time
@@ -18,7 +19,9 @@ import trustme
 from gateway.iam.api_key import ENTROPY_BYTES, mint
 from tests.chart.helm import CHART, Rendered, render
 from tests.chart.node import NAMESPACE, Node
-from tests.stack.process import Process, StartError
+from tests.stack.demo import gwctl
+from tests.stack.process import Process, StartError, accepts_connections, free_port
+from tests.stack.redis import start_redis
 
 # Helm reads numbers as floats; this one has to arrive as it is.
 MONTHLY_TOKENS = 512_000_000_001
@@ -30,6 +33,7 @@ SEED = json.dumps(
         "keys": [{"name": "seeded", "project_id": "prj_seeded", "token_file": "/tokens/seeded"}],
     }
 )
+PROJECT = json.dumps({"projects": [{"id": "prj_seeded", "name": "seeded"}]})
 TOKEN_SECRET = "tokens"
 TOKEN = mint(os.urandom(ENTROPY_BYTES)).token
 WORKER = "StatefulSet/gw-llm-gateway-worker"
@@ -118,6 +122,30 @@ def test_the_password_of_redis_is_on_no_command_line(node: Node) -> None:
     lines = [each.read_bytes() for each in Path("/proc").glob("[0-9]*/cmdline") if each.exists()]
     assert any(str(node.ports["redis", "6379"]).encode() in line for line in lines)
     assert not any(password.encode() in line for line in lines)
+
+
+def test_it_does_not_matter_who_comes_up_first(tmp_path: Path) -> None:
+    node = Node(render(), tmp_path)
+    health = f"http://127.0.0.1:{node.ports['gateway', '9100']}/healthz"
+    with node.launch_gateway() as gateway:
+        gateway.wait_until(lambda: _answers(health), timeout_s=30)
+        assert not node.gateway_is_ready()
+        with node.start_redis(), node.start_worker():
+            gateway.wait_until(node.gateway_is_ready, timeout_s=30)
+
+
+def test_the_internal_redis_moves_to_another_server_as_the_document_says(tmp_path: Path) -> None:
+    node = Node(render(sets=(f"seed.declarations={PROJECT}",)), tmp_path)
+    with node.start_redis() as redis:
+        redis.wait_until(lambda: accepts_connections(node.ports["redis", "6379"]), timeout_s=20)
+        assert node.run("Job/gw-llm-gateway-seed").returncode == 0
+        assert redis.stop() == 0
+    data = node.container(REDIS).directory / "mounts" / "data"
+    shutil.copytree(data / "appendonlydir", tmp_path / "other" / "appendonlydir")
+    port = free_port()
+    with start_redis(port, tmp_path / "other", durable=True):
+        told = gwctl({"REDIS_URL": f"redis://127.0.0.1:{port}/0"}, "project", "list")
+    assert [each["id"] for each in told] == ["prj_seeded"]
 
 
 def test_a_redis_whose_password_cannot_be_part_of_a_url_does_not_start(
@@ -234,6 +262,13 @@ def _certificates() -> dict[str, dict[str, str]]:
 
 
 _AUTH = {"authorization": f"Bearer {TOKEN}"}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
 
 
 def _request(max_tokens: int) -> dict[str, object]:

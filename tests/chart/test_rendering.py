@@ -127,6 +127,18 @@ def test_zero_values_ask_for_nothing_that_a_plain_cluster_has_not() -> None:
     assert groups == {"", "apps", "policy", "networking.k8s.io"}
 
 
+def test_the_pod_that_checks_gpus_is_one_and_is_restricted() -> None:
+    document = Path("docs/gpu.md").read_text()
+    block = re.search(r"(?:^ {4}.*\n)+", document[document.index("    apiVersion") :], re.MULTILINE)
+    assert block is not None
+    pod = yaml.safe_load(block[0])
+    assert complaints(pod, versions()[-1]) == []
+    assert list(violations(pod)) == []
+    gpu = render(CHART / "profiles" / "gpu.yaml").pods()["StatefulSet/gw-llm-gateway-worker"]
+    image = gpu["spec"]["containers"][0]["image"]
+    assert pod["spec"]["containers"][0]["image"] == image
+
+
 def test_the_chart_carries_the_version_of_the_product() -> None:
     product = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
