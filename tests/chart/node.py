@@ -7,6 +7,7 @@ place: ports are free ones, addresses are loopback, and mounted directories lie 
 from __future__ import annotations
 
 import base64
+import os
 import re
 import shlex
 import shutil
@@ -156,7 +157,9 @@ class Node:
         directory.mkdir(exist_ok=True)
         port = self.ports["redis", "6379"]
         for name, program in aliases.items():
-            found = shutil.which(program)
+            # REDIS_SERVER names another one, as for all tests.
+            other = os.environ.get("REDIS_SERVER") if program == "redis-server" else None
+            found = other or shutil.which(program)
             assert found is not None, program
             # In its container it asks the port that it need not be told.
             options = f"-p {port}" if name.endswith("-cli") else ""

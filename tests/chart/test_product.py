@@ -118,10 +118,14 @@ def test_redis_knows_nobody_without_the_password_but_answers_probes(node: Node) 
 
 
 def test_the_password_of_redis_is_on_no_command_line(node: Node) -> None:
-    password = node.container(REDIS).env["REDIS_PASSWORD"]
+    container = node.container(REDIS)
+    password = container.env["REDIS_PASSWORD"]
     lines = [each.read_bytes() for each in Path("/proc").glob("[0-9]*/cmdline") if each.exists()]
-    assert any(str(node.ports["redis", "6379"]).encode() in line for line in lines)
+    assert any(b"redis-server" in line for line in lines)
     assert not any(password.encode() in line for line in lines)
+    kept = container.directory / "mounts" / "run" / "user.conf"
+    assert password in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
 
 
 def test_it_does_not_matter_who_comes_up_first(tmp_path: Path) -> None:
