@@ -48,6 +48,10 @@ chaos: setup ## Kill, freeze and cut everything for a quarter of an hour; then h
 chaos-mutants: setup ## Take one safeguard out at a time: does `make chaos` see it?
 	.venv/bin/python -m tests.chaos --mutants $(CHAOS)
 
+.PHONY: soak
+soak: setup ## Half an hour of mixed load: does anything grow, or stay behind?
+	.venv/bin/python -m tests.soak $(SOAK)
+
 .PHONY: walk
 walk: prerequisites .venv/installed ## Walk at random through a project's life, 100,000 steps, beside a model of it
 	.venv/bin/python -m tests.walk $(WALK)
@@ -87,6 +91,14 @@ bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
 .PHONY: bench-affinity
 bench-affinity: .venv/installed ## How much of their history conversations find in the caches of four workers
 	.venv/bin/python -m bench.affinity
+
+.PHONY: bench-fairness
+bench-fairness: .venv/installed ## Whether a flood from one project slows the others, and what overload wastes
+	.venv/bin/python -m bench.fairness
+
+.PHONY: bench-streams
+bench-streams: setup ## CPU of a streamed token in gateway, Triton, model and Redis
+	.venv/bin/python -m bench.streams
 
 .PHONY: bench-timing
 bench-timing: prerequisites .venv/installed ## Whether the time of a refusal tells what is wrong with a key

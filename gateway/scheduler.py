@@ -33,10 +33,12 @@ from gateway.scheduling.service import virtual_time
 # response takes, twice as many get their place.
 QUEUE_FACTOR = 2
 MIN_QUEUE = 64
-# One place in so many is not given to who has its share of them already, while others are
-# about: whoever has little to ask for finds one free, and need not wait for an answer to end.
-KEPT_FREE = 16
-ABOUT_S = 30.0
+# While others are about, a few places are not given to who has its share of them already,
+# and half of what the largest has: whoever has little to ask for finds one free, and need
+# not wait for an answer to end. A few: by the square root the number of those who come at
+# random goes up and down; and never more than one in so many.
+KEPT_FREE = 8
+ABOUT_S = 5.0
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 10.0
 # Those who are refused together should not come back together.
 JITTER = 0.5
@@ -165,9 +167,10 @@ class Scheduler:
         room = self._capacity.room(self._in_service)
         places = self._in_service + room
         about = self._flows_about()
-        kept_free = 0 if about == 1 else places // KEPT_FREE
+        kept_free = 0 if about == 1 else min(math.isqrt(places), places // KEPT_FREE)
         while room > 0:
-            ticket = self._queue.pop(places / about if room <= kept_free else math.inf)
+            share = max(places / about, self._queue.most_served() / 2)
+            ticket = self._queue.pop(share if room <= kept_free else math.inf)
             if ticket is None:
                 return
             self._begin(ticket)

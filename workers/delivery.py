@@ -1,8 +1,8 @@
 """What one generation has yet to say to its gateway. Pure: time is an argument.
 
 The engine adds; a sender takes. A chunk holds everything that came since the last
-one, so the slower the senders, the more tokens a chunk: the load on Triton, which
-counts messages and not bytes, falls just when it must.
+one, and the more generations are live, the longer they wait for their next chunk: the
+load on Triton, which counts messages and not bytes, stays what it can bear.
 
     OPEN --end()--> ENDED --next_chunk()--> OVER
 """
@@ -15,6 +15,20 @@ from collections.abc import Callable, Sequence
 from wire.v1 import generation_pb2 as wire
 from workers import codec
 from workers.engine import TokenLogprob
+
+# Tokens are held back for so long at most: a reader sees no difference.
+LONGEST_INTERVAL_S = 0.1
+
+
+def chunk_interval_s(generations: int, chunks_per_second: int) -> float:
+    """How long a generation waits from one chunk to the next, while so many are live.
+
+    All together send no more than *chunks_per_second*: a message costs its CPU, on the way
+    through three processes, whatever it holds. 0 = no such limit.
+    """
+    if not chunks_per_second:
+        return 0.0
+    return min(generations / chunks_per_second, LONGEST_INTERVAL_S)
 
 
 class State(enum.Enum):
@@ -82,6 +96,13 @@ class Outbox:
     def has_news(self) -> bool:
         """Is there something to send besides a heartbeat?"""
         return self._state is State.ENDED or bool(self._token_ids)
+
+    def chunk_due(self, now: float, interval_s: float) -> bool:
+        """Whether there is something to send, and it is time. First and last words never wait."""
+        if not self.has_news:
+            return False
+        urgent = self._seq == 0 or self._state is State.ENDED
+        return urgent or now - self._spoke_at >= interval_s
 
     def heartbeat_due(self, now: float) -> bool:
         quiet = self._state is State.OPEN and not self._silenced

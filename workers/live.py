@@ -53,8 +53,9 @@ class LiveGeneration:
         prompt_tokens: int,
         tally: Tally,
         schedule: Callable[[LiveGeneration], None],
+        interval_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """*schedule* makes a sender call deliver() soon."""
+        """*schedule* makes a sender call deliver() soon; *interval_s*: from one chunk to the next."""
         self.request_id = request_id
         self.channel = channel
         self.task: asyncio.Task[wire.Finished | wire.Error] | None = None  # once it is begun
@@ -62,6 +63,7 @@ class LiveGeneration:
         self._prompt_tokens = prompt_tokens
         self._tally = tally
         self._schedule = schedule
+        self._interval_s = interval_s
         self._lock = threading.Lock()  # of the two below
         self._scheduled = False
 
@@ -91,9 +93,14 @@ class LiveGeneration:
     # --- the senders' side ---------------------------------------------------
 
     def wake(self) -> None:
-        """Have a sender look, if there is something to say or a heartbeat is due."""
+        """Have a sender look, if it is time to say something or a heartbeat is due.
+
+        What is held back goes with the next token that comes, or when the watch looks around.
+        """
+        interval_s = self._interval_s()
         with self._lock:
-            due = self._outbox.has_news or self._outbox.heartbeat_due(time.monotonic())
+            now = time.monotonic()
+            due = self._outbox.chunk_due(now, interval_s) or self._outbox.heartbeat_due(now)
             if not due or self._scheduled:
                 return
             self._scheduled = True

@@ -49,6 +49,7 @@ class WorkerSettings:
     context_tokens: int = 131_072  # prompt and output together
     heartbeat_ms: int = 5_000  # the contract's; less in tests
     cancel_poll_ms: int = 100  # the contract allows 250 from cancel to stop
+    chunks_per_second: int = 1_000  # of all generations together, about; 0 = no limit
     sender_threads: int = 2  # each delivers 3,000 to 6,000 chunks a second
     drain_file: Path | None = None  # when it appears, new work is refused ...
     drain_ms: int = 240_000  # ... and what still runs after this is ended
@@ -79,6 +80,7 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
         context_tokens=whole("WORKER_CONTEXT_TOKENS", settings.context_tokens, at_least=2),
         heartbeat_ms=whole("WORKER_HEARTBEAT_MS", settings.heartbeat_ms, at_least=1),
         cancel_poll_ms=whole("WORKER_CANCEL_POLL_MS", settings.cancel_poll_ms, at_least=1),
+        chunks_per_second=whole("WORKER_CHUNKS_PER_SECOND", settings.chunks_per_second, at_least=0),
         sender_threads=whole("WORKER_SENDER_THREADS", settings.sender_threads, at_least=1),
         drain_file=Path(drain_file) if drain_file else None,
         drain_ms=whole("WORKER_DRAIN_MS", settings.drain_ms, at_least=0),

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 
 from wire.v1 import generation_pb2 as wire
 from workers import codec
-from workers.delivery import Outbox
+from workers.delivery import Outbox, chunk_interval_s
 from workers.engine import Engine, EngineFailed, EngineLoad, EngineRequest, InvalidRequest, Sink
 from workers.live import Channel, LiveGeneration, Tally
 from workers.senders import Senders
@@ -123,6 +123,7 @@ class Worker:
             prompt_tokens=len(prompt),
             tally=self._tally,
             schedule=self._senders.schedule,
+            interval_s=self._chunk_interval_s,
         )
         match job:
             case codec.Refusal(error=error):
@@ -136,6 +137,9 @@ class Worker:
                     generation.end(refusal)
                 else:
                     self._loop.call_soon_threadsafe(self._begin, generation, job)
+
+    def _chunk_interval_s(self) -> float:
+        return chunk_interval_s(len(self._live), self._settings.chunks_per_second)
 
     def _admit(self, generation: LiveGeneration) -> wire.Error | None:
         """Note *generation* as live; or say why not."""

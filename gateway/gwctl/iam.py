@@ -19,6 +19,7 @@ from gateway.gwctl.projects import project_path
 from gateway.gwctl.tables import Row, timestamp
 from gateway.iam.ids import DEFAULT_ORGANISATION
 from gateway.iam.permissions import PERMISSIONS
+from gateway.quota.service_tier import ServiceTier
 
 POLICIES = "/admin/v1/policies"
 _PROJECT = "prj_5GmXw3Yk1ZrQb8TnLd0VuE"
@@ -187,6 +188,9 @@ def _add_policies(nouns: Subparsers) -> None:
     )
     explain.add_argument("--project", metavar="ID", help="(default: that of the key)")
     explain.add_argument("--model", metavar="NAME", help="the model that is asked")
+    explain.add_argument(
+        "--tier", choices=[tier.value for tier in ServiceTier], help="the service tier"
+    )
     explain.add_argument("--address", metavar="IP", help="where the request comes from")
     explain.add_argument("--user-agent", metavar="TEXT", default="", help="what it is sent with")
 
@@ -268,6 +272,7 @@ async def explain_policy(arguments: argparse.Namespace, api: AdminClient) -> Row
         api_key_id=arguments.key,
         project_id=arguments.project,
         model=arguments.model,
+        tier=arguments.tier,
         address=arguments.address,
         user_agent=arguments.user_agent,
     )

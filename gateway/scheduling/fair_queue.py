@@ -80,12 +80,14 @@ class FairQueue:
     # --- clocks ----------------------------------------------------------------
 
     def floor(self, flow: Flow) -> int:
-        """What the store should lift the clock of *flow* to; 0: leave it."""
+        """What the store should lift the clock of *flow* to; 0: leave it.
+
+        Level with what others have been served, without what they are being served: that is
+        an estimate, and who is lifted to it stays behind them when it proves too high.
+        """
         if flow in self._waiting:
             return 0
-        if self._waiting:
-            return min(state.key for state in self._waiting.values())
-        return self._served_last
+        return min((state.clock for state in self._waiting.values()), default=self._served_last)
 
     def learned(self, flow: Flow, clock: int) -> None:
         """The store says how far *flow* has been served."""
@@ -119,10 +121,14 @@ class FairQueue:
     def serve(self, ticket: Ticket) -> None:
         """*ticket* waits no longer and is being served, be it its turn or not."""
         state = self._waiting[ticket.flow]
-        self._served_last = max(self._served_last, state.key)
+        self._served_last = max(self._served_last, state.clock)
         self.remove(ticket)
         state.serving += 1
         state.served_here += ticket.cost
+
+    def most_served(self) -> int:
+        """How many requests are being served of the flow of which most are, among the waiting."""
+        return max((state.serving for state in self._waiting.values()), default=0)
 
     def remove(self, ticket: Ticket) -> None:
         """*ticket* waits no longer."""

@@ -6,6 +6,7 @@ tenant chose. One registry, made by `app.py`; nothing here is global.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -226,6 +227,12 @@ class Metrics:
         self.draining = Gauge(
             "gw_draining", "1 from SIGTERM until the process ends", registry=registry
         )
+        tasks = Gauge(
+            "gw_event_loop_tasks",
+            "Tasks of the event loop, this scrape's included",
+            registry=registry,
+        )
+        tasks.set_function(_tasks)
         self._build_info = Gauge(
             "gw_build_info", "Always 1; the version is a label", ("version",), registry=registry
         )
@@ -261,6 +268,13 @@ class _Scheduler(Protocol):
 class _Pool(Protocol):
     def slots(self) -> int: ...
     def statuses(self) -> Iterable[WorkerStatus]: ...
+
+
+def _tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0  # scraped from outside a loop
 
 
 class _SchedulerCollector(Collector):

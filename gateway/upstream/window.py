@@ -31,7 +31,8 @@ class Window:
     def __init__(self) -> None:
         self._size = UNSAID
         self._others = 0  # generations of other gateways
-        self._queued_since: float | None = None
+        self._queued_since: float | None = None  # and no more have begun to run since
+        self._ran_then = 0
         self._heard_at = float("-inf")
 
     def heard(self, load: WorkerLoad, *, ours: int, now: float) -> None:
@@ -39,8 +40,9 @@ class Window:
         self._heard_at = now
         self._others = max(0, load.running + load.queued - ours)
         if load.queued > max(1, load.running // TOLERANCE):
-            if self._queued_since is None:
-                self._queued_since = now
+            if self._queued_since is None or load.running > self._ran_then:
+                # One that is still taking up what has come is not full, however long it takes.
+                self._queued_since, self._ran_then = now, load.running
             if now - self._queued_since >= LASTING_S:
                 self._size = max(1, load.running)
         else:

@@ -149,13 +149,13 @@ async def test_a_few_places_stay_free_for_who_has_little_to_ask_for() -> None:
 
         tasks.start_soon(play.request, "b0")
         await play.until(lambda: play.waiting == 9)
-        play.end("a0", "a1", "a2")
-        await play.until(lambda: play.served[-1] == "b0" and play.scheduler.in_service == 30)
+        play.end(*(f"a{number}" for number in range(5)))
+        await play.until(lambda: play.served[-1] == "b0" and play.scheduler.in_service == 28)
         assert play.waiting == 8, "one more of a would be more than its half"
 
         tasks.start_soon(play.request, "b1")
         await play.until(lambda: play.served[-1] == "b1")
-        assert play.scheduler.in_service == 31, "and did not wait"
+        assert play.scheduler.in_service == 29, "and did not wait"
 
         play.now += ABOUT_S + 1
         play.scheduler.fill()
@@ -179,30 +179,22 @@ async def test_news_of_the_workers_opens_places() -> None:
 
 
 async def test_priority_goes_first_and_flex_last() -> None:
-    play = Play()
+    play, usage = Play(), Usage(100, 0, 100, 0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(play.request, "x")
         await play.until(lambda: play.served == ["x"])
         for tier in (ServiceTier.FLEX, ServiceTier.DEFAULT, ServiceTier.PRIORITY):
-            for number in range(8):
-
-                async def ask(
-                    name: str = f"{tier.value[0]}{number}", tier: ServiceTier = tier
-                ) -> None:
-                    await play.request(name, tier=tier)
-
-                tasks.start_soon(ask)
-        await play.until(lambda: play.waiting == 24)
-        play.end("x")
-        for count in range(2, 15):
-            await play.until(lambda count=count: len(play.served) == count)  # type: ignore[misc]
-            # Its work stays to be seen: nothing is served but what was expected.
-            if count < 14:
-                play.workers.places += 1
-                play.scheduler.fill()
-        first = [name[0] for name in play.served[1:]]
-        assert first.count("p") == 8
-        assert first.count("f") <= first.count("d") <= 4
+            for number in range(20):
+                name = f"{tier.value[0]}{number}"
+                tasks.start_soon(partial(play.request, name, tier=tier, usage=usage))
+        await play.until(lambda: play.waiting == 60)
+        for count in range(22):
+            await play.until(partial(lambda count: len(play.served) == count + 1, count))
+            play.end(play.served[-1])
+        await play.until(lambda: len(play.served) == 23)
+        names = [name[0] for name in play.served[1:]]
+        assert [names.count(tier) for tier in "pdf"] == [16, 4, 2]
+        assert "f" in names[:3], "each has a first turn"
         tasks.cancel_scope.cancel()
 
 

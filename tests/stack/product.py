@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,6 +19,7 @@ from tests.stack.fleet import FleetWorker, addresses, running_fleet
 from tests.stack.gateway import start_gateway
 from tests.stack.process import Process, free_port
 from tests.stack.redis import start_redis
+from tests.stack.resources import listener
 
 PEPPERS = f"1:{'ab' * 32}"
 ADMIN_KEY = "admin-key-of-the-tests-" + "0" * 20
@@ -99,6 +101,17 @@ class Product:
         return sum(
             metric_sample(httpx.get(worker.metrics_url).text, name, {}) for worker in self.workers
         )
+
+    def processes(self) -> dict[str, int]:
+        """Pids by name, of the first worker if there are several."""
+        redis_port = urlsplit(self.redis_url).port
+        assert redis_port is not None
+        return {
+            "gateway": self.gateway.pid,
+            "triton": self.triton.pid,
+            "stub": self.workers[0].stub_pid(),
+            "redis": listener("redis-server", redis_port),
+        }
 
     def log_lines(self) -> list[dict[str, Any]]:
         """The gateway's log so far."""

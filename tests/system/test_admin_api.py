@@ -363,6 +363,10 @@ def test_policies_are_written_explained_and_taken_back(product: Product, admin: 
     denied = explained(project_id=theirs)
     assert denied["allowed"] is False
     assert denied["reasons"] == [f"{policy['id']}, rule 1: its scope is {mine}"]
+    urgent = explained(project_id=mine, tier="priority")
+    assert urgent["reasons"] == [
+        f"{policy['id']}, rule 1: the tier priority is not one of default, flex"
+    ]
     other = explained(project_id=mine, model="another")
     assert other["reasons"] == [f"{policy['id']}, rule 1: the model is not one of gpt-oss-120b"]
 

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +17,7 @@ import pytest
 from tests.stack.demo import Tenant
 from tests.stack.product import Product, more_gateways
 from tests.system.http import create, simulate, streamed
-from tests.system.waiting import wait_until
+from tests.system.ledger import entries_of
 
 BURST_S = 15
 CLIENTS = 12
@@ -41,14 +40,6 @@ def hammer(work: Callable[[int], None], until: Callable[[], bool]) -> None:
 
     with ThreadPoolExecutor(CLIENTS) as threads:
         list(threads.map(client, range(CLIENTS)))
-
-
-def entries_of(product: Product, tenant: Tenant) -> list[dict[str, Any]]:
-    """The ledger, once everything is settled, in the order of admission."""
-    asked = {"project_id": tenant.project_id}
-    wait_until(lambda: not product.admin("GET", "/admin/v1/leases", params=asked)["data"], "rest")
-    path = f"/v1/organization/projects/{tenant.project_id}/ledger?limit=10000"
-    return sorted(product.admin("GET", path)["data"], key=lambda each: each["admitted_at_ms"])
 
 
 def test_requests_a_minute_are_admitted_to_the_request(product: Product, urls: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wire.v1 import generation_pb2 as wire
-from workers.delivery import Outbox, State
+from workers.delivery import LONGEST_INTERVAL_S, Outbox, State, chunk_interval_s
 from workers.engine import TokenLogprob
 
 LOAD = wire.WorkerLoad(running=1, queued=2, kv_free_ratio=0.5)
@@ -111,3 +111,24 @@ def test_a_generation_ends_once() -> None:
         outbox.end(wire.Finished(reason=wire.Finished.LENGTH))
     with pytest.raises(AssertionError):
         outbox.add([1])
+
+
+def test_the_more_generations_are_live_the_longer_each_waits_for_its_next_chunk() -> None:
+    assert chunk_interval_s(1, 1000) == 0.001
+    assert chunk_interval_s(50, 1000) == 0.05
+    assert chunk_interval_s(400, 1000) == LONGEST_INTERVAL_S
+    assert chunk_interval_s(400, 0) == 0
+
+
+def test_first_and_last_words_do_not_wait_and_what_is_between_does() -> None:
+    outbox = _outbox()
+    assert not outbox.chunk_due(12.0, 0.05), "there is nothing to say"
+    outbox.start(0, now=11.5)
+    outbox.add([1])
+    assert outbox.chunk_due(12.0, 0.05)
+    _next(outbox, 12.0)
+    outbox.add([2])
+    assert not outbox.chunk_due(12.04, 0.05)
+    assert outbox.chunk_due(12.05, 0.05)
+    outbox.end(wire.Finished(reason=wire.Finished.STOP))
+    assert outbox.chunk_due(12.0, 0.05)

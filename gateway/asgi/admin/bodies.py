@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -116,6 +116,7 @@ class Explain(AdminModel):
     address: Annotated[str, Field(max_length=64)] | None = None
     user_agent: Annotated[str, Field(max_length=1000)] = ""
     model: Annotated[str, Field(max_length=256)] | None = None
+    tier: Literal["priority", "default", "flex"] | None = None
     at: Moment | None = None  # now
 
 

@@ -106,6 +106,7 @@ class PolicyEndpoints:
             address=address,
             user_agent=asked.user_agent,
             model=asked.model,
+            tier=asked.tier,
         )
         target = Target(call.organisation_id, project_id)
         verdict, *reasons = explain(grant, asked.permission, target, facts)

@@ -83,9 +83,19 @@ def test_idleness_earns_no_credit() -> None:
     assert queue.floor(flow("a")) == 0, "it waits already"
 
     queue.pop()
-    assert queue.floor(flow("b")) == 5100, "a's first is being served"
     queue.pop()
-    assert queue.floor(flow("b")) == 5100, "nobody waits: level with who was served last"
+    assert queue.floor(flow("b")) == 5000, "nobody waits: level with who was served last"
+
+
+def test_who_is_lifted_does_not_stay_behind_what_others_were_only_expected_to_take() -> None:
+    queue = FairQueue()
+    first, *_ = push(queue, "a", cost=10_000, count=2)
+    queue.learned(flow("a"), 5000)
+    queue.pop()
+    queue.learned(flow("b"), queue.floor(flow("b")))
+    push(queue, "b", cost=10_000)
+    queue.end(first, 10)
+    assert order(queue, 2) == "ba"
 
 
 def test_the_longest_line_loses_its_last_for_a_newcomer_and_nobody_for_itself() -> None:

@@ -35,10 +35,10 @@ def test_what_others_have_there_is_not_free() -> None:
 def test_a_queue_that_lasts_shows_how_many_there_is_room_for() -> None:
     learning = window(load(20, 9))
     assert learning.size() == 64, "they may have arrived in this very moment"
-    learning.heard(load(21, 8), ours=0, now=LASTING_S - 0.01)
+    learning.heard(load(19, 8), ours=0, now=LASTING_S - 0.01)
     assert learning.size() == 64
-    learning.heard(load(22, 8), ours=0, now=LASTING_S)
-    assert learning.size() == 22
+    learning.heard(load(20, 8), ours=0, now=LASTING_S)
+    assert learning.size() == 20
     learning.heard(load(18, 12), ours=0, now=1)
     assert learning.size() == 18
     learning.heard(load(0, 12), ours=0, now=2)
@@ -76,3 +76,12 @@ def test_a_worker_is_full_a_little_beyond_its_size_or_when_it_queues() -> None:
     queueing = window(load(10, 5), ours=15)
     assert queueing.full(ours=15, now=1)
     assert not queueing.full(ours=15, now=NEWS_S), "that is long ago"
+
+
+def test_a_worker_that_is_still_taking_up_what_has_come_is_not_full() -> None:
+    learning = window(load(1, 63))
+    for second in range(1, 10):
+        learning.heard(load(1 + 5 * second, 63 - 5 * second), ours=64, now=second)
+        assert learning.size() == 64
+    learning.heard(load(46, 18), ours=64, now=9 + LASTING_S)
+    assert learning.size() == 46, "no more have begun for half a second"

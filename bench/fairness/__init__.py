@@ -1,0 +1,1 @@
+"""Whether a flood from one project slows the others: `make bench-fairness`."""

@@ -1,0 +1,1 @@
+"""CPU of a streamed token, process by process: `make bench-streams`."""
