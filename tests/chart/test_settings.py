@@ -155,6 +155,22 @@ def test_the_workers_defaults_are_those_of_the_product() -> None:
     assert workers["drain"]["seconds"] * 1000 == plain.drain_ms
 
 
+def test_every_setting_of_a_worker_has_a_value_or_a_reason_to_have_none() -> None:
+    workers = _defaults()["workers"]
+    from_values = {f"WORKER_{_snake(key).upper()}" for key in workers["config"]}
+    from_values |= {
+        f"WORKER_SIMULATOR_{_snake(key).upper()}" for key in workers["simulator"]["config"]
+    }
+    own = {"WORKER_ENGINE", "WORKER_CONTEXT_TOKENS", "WORKER_DRAIN_FILE", "WORKER_DRAIN_MS"}
+    # For tests; of the contract; and what only whoever measures should touch (workers.extraEnv).
+    none = {
+        *("WORKER_SIMULATOR_DIRECTIVES", "WORKER_HEARTBEAT_MS", "WORKER_CANCEL_POLL_MS"),
+        *("WORKER_GRAMMAR_COMPILE_FUEL", "WORKER_GRAMMAR_STEP_FUEL"),
+    }
+    known = {name for name in _known_to_workers() if not name.startswith("WORKER_TRTLLM_")}
+    assert from_values | own | none == known
+
+
 def test_everything_that_replaces_a_preset_is_a_setting_of_the_engine() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["workers"]
     names = schema["properties"]["tensorrtllm"]["properties"]["config"]["properties"]
