@@ -116,6 +116,14 @@ bench-memory: setup ## How much memory hostile requests make the gateway take
 bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a reserved and settled request
 	.venv/bin/python -m bench.store
 
+.PHONY: chart-test
+chart-test: setup ## Lint, render, validate the Helm chart, and run what it renders (some minutes)
+	.venv/bin/python -m pytest tests/chart
+
+.PHONY: chart-docs
+chart-docs: .venv/installed ## Write the chart's README from its values.yaml
+	.venv/bin/python -m tests.chart.readme
+
 .PHONY: proto
 proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never edited)
 	.venv-proto/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/wire/v1/*.proto

@@ -70,6 +70,7 @@ def start_triton(
     *,
     worker_python: Path = _ROOT / ".venv-worker" / "bin" / "python",
     env: Mapping[str, str] | None = None,
+    server_flags: Sequence[str] | None = None,
     on_start: OnStart | None = None,
 ) -> Process:
     """Start Triton and wait until the model is ready.
@@ -78,6 +79,7 @@ def start_triton(
         directory: for its files and its log; made if it is not there.
         worker_python: of the environment that holds nvidia-pytriton and our `workers`.
         env: settings of the worker, WORKER_*.
+        server_flags: how it serves, if not as here: *ports* only tell where it is asked then.
         on_start: called when it has been started, before it is ready.
 
     Raises:
@@ -86,7 +88,12 @@ def start_triton(
     found = _find_triton(worker_python, directory)
     directory.mkdir(parents=True, exist_ok=True)
     process = _Triton(
-        [found.triton / "bin" / "tritonserver", *_flags(ports, _backends(found, directory))],
+        [
+            found.triton / "bin" / "tritonserver",
+            f"--model-repository={_ROOT / 'workers' / 'model_repository'}",
+            f"--backend-directory={_backends(found, directory)}",
+            *(_server_flags(ports) if server_flags is None else server_flags),
+        ],
         log=directory / "triton.log",
         env={
             "LD_LIBRARY_PATH": found.library_path,
@@ -182,10 +189,8 @@ def _backends(found: _Installation, directory: Path) -> Path:
     return backends
 
 
-def _flags(ports: TritonPorts, backends: Path) -> list[str]:
+def _server_flags(ports: TritonPorts) -> list[str]:
     return [
-        f"--model-repository={_ROOT / 'workers' / 'model_repository'}",
-        f"--backend-directory={backends}",
         "--model-control-mode=none",
         "--disable-auto-complete-config",
         "--strict-readiness=true",

@@ -1,0 +1,161 @@
+"""The chart renders, for every example and every Kubernetes, what Kubernetes takes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.examples import EXAMPLES, each_example
+from tests.chart.helm import CHART, Rendered, helm, render
+from tests.chart.kubernetes import complaints, versions
+from tests.chart.pod_security import shortcomings, violations
+
+
+def test_helm_finds_nothing_to_complain_of() -> None:
+    for values in EXAMPLES:
+        helm("lint", "--strict", CHART, *(part for each in values for part in ("--values", each)))
+
+
+@each_example
+@pytest.mark.parametrize("version", versions())
+def test_every_kubernetes_takes_every_example(values: tuple[Path, ...], version: str) -> None:
+    rendered = render(*values, kubernetes=version)
+    assert [each for found in rendered.objects for each in complaints(found, version)] == []
+
+
+def test_a_field_that_there_is_not_would_be_found() -> None:
+    deployment = render().one("Deployment")
+    wrong = {**deployment, "spec": {**deployment["spec"], "replica": 2}}
+    assert complaints(deployment, "1.30") == []
+    assert len(complaints(wrong, "1.30")) == 1
+    route = render(CHART / "ci" / "http-route-values.yaml").one("HTTPRoute")
+    assert len(complaints({**route, "spec": {**route["spec"], "timeouts": {}}}, "1.30")) == 1
+
+
+@each_example
+def test_names_are_taken_once_and_are_short_enough(values: tuple[Path, ...]) -> None:
+    long = render(*values, release="a-release-with-a-name-of-53-characters-which-is-most0")
+    for rendered in (render(*values), long):
+        names = [(each["kind"], each["metadata"]["name"]) for each in rendered.objects]
+        assert len(set(names)) == len(names)
+        assert all(len(name) <= 63 and not name.endswith("-") for _, name in names)
+
+
+@each_example
+def test_every_selector_finds_the_pods_of_its_component(values: tuple[Path, ...]) -> None:
+    rendered = render(*values)
+    pods = [pod["metadata"]["labels"] for pod in rendered.pods().values()]
+    for each in rendered.of_kind("Service", "PodDisruptionBudget", "PodMonitor", "NetworkPolicy"):
+        spec = each["spec"]
+        selector = spec.get("podSelector") or spec["selector"]
+        wanted = selector.get("matchLabels", selector)
+        assert any(wanted.items() <= labels.items() for labels in pods), each["metadata"]["name"]
+
+
+@each_example
+def test_what_pods_refer_to_is_there_or_was_said_to_be(values: tuple[Path, ...]) -> None:
+    rendered = render(*values)
+    text = "\n".join(each.read_text() for each in values)
+    made = {each["metadata"]["name"] for each in rendered.objects} | {
+        each["spec"]["secretName"] for each in rendered.of_kind("Certificate")
+    }
+    for pod in rendered.pods().values():
+        named = re.findall(
+            r"(?:configMapRef|secretKeyRef|configMap): \{.*?name: ([-\w.]+)"
+            r"|(?:secretName|claimName): ([-\w.]+)",
+            yaml.safe_dump(pod["spec"], default_flow_style=True, width=100_000),
+        )
+        for name in (first or second for first, second in named):
+            assert name in made or name in text, name
+
+
+@each_example
+def test_no_number_is_written_as_a_float_with_an_exponent(values: tuple[Path, ...]) -> None:
+    """Helm reads numbers as floats; 1.6777216e+07 is no number of bytes to anybody."""
+    assert not re.search(r"\d(\.\d+)?e\+\d", yaml.safe_dump(list(render(*values).objects)))
+
+
+@each_example
+def test_every_pod_is_restricted(values: tuple[Path, ...]) -> None:
+    for name, pod in render(*values).pods().items():
+        found = list(violations(pod))
+        asks_for_it = values[0].stem == "gpu-host-path-values" and name.endswith("-worker")
+        assert found == (["volume weights is a {'hostPath'}"] if asks_for_it else []), name
+
+
+def test_a_pod_that_is_not_restricted_would_be_found() -> None:
+    for wrong, found in (
+        ({"runAsNonRoot": False}, "may be root"),
+        ({"allowPrivilegeEscalation": True}, "may escalate privileges"),
+        ({"capabilities": {"drop": ["ALL"], "add": ["IPC_LOCK"]}}, "has capabilities"),
+        ({"seccompProfile": None}, "has no seccomp profile"),
+        ({"privileged": True}, "privileged"),
+    ):
+        pod = yaml.safe_load(yaml.safe_dump(render().pods()["Deployment/gw-llm-gateway-gateway"]))
+        pod["spec"].setdefault("securityContext", {}).update(
+            {key: value or {} for key, value in wrong.items() if key in ("seccompProfile",)}
+        )
+        pod["spec"]["containers"][0]["securityContext"].update(
+            {key: value for key, value in wrong.items() if key not in ("seccompProfile",)}
+        )
+        assert any(found in each for each in violations(pod)), wrong
+
+
+@each_example
+def test_every_pod_has_what_we_want_of_it(values: tuple[Path, ...]) -> None:
+    for name, pod in render(*values).pods().items():
+        assert list(shortcomings(pod)) == [], name
+
+
+def test_no_secret_is_outside_of_a_secret() -> None:
+    rendered = render()
+    secrets = {
+        value for each in rendered.of_kind("Secret") for value in each.get("data", {}).values()
+    }
+    assert len(secrets) == 3
+    others = [each for each in rendered.objects if each["kind"] != "Secret"]
+    assert not any(value in yaml.safe_dump(others) for value in secrets)
+
+
+def test_zero_values_ask_for_nothing_that_a_plain_cluster_has_not() -> None:
+    groups = {each["apiVersion"].rpartition("/")[0] for each in render().objects}
+    assert groups == {"", "apps", "policy", "networking.k8s.io"}
+
+
+def test_the_pod_that_checks_gpus_is_one_and_is_restricted() -> None:
+    document = Path("docs/gpu.md").read_text()
+    block = re.search(r"(?:^ {4}.*\n)+", document[document.index("    apiVersion") :], re.MULTILINE)
+    assert block is not None
+    pod = yaml.safe_load(block[0])
+    assert complaints(pod, versions()[-1]) == []
+    assert list(violations(pod)) == []
+    gpu = render(CHART / "profiles" / "gpu.yaml").pods()["StatefulSet/gw-llm-gateway-worker"]
+    image = gpu["spec"]["containers"][0]["image"]
+    assert pod["spec"]["containers"][0]["image"] == image
+
+
+def test_the_chart_carries_the_version_of_the_product() -> None:
+    product = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == product
+    images = [pod["spec"]["containers"][0]["image"] for pod in render().pods().values()]
+    assert {image.rpartition(":")[2] for image in images} == {product, "8.1.4"}
+
+
+def test_the_chart_is_packaged_without_what_only_tests_need(tmp_path: Path) -> None:
+    helm("package", CHART, "--destination", tmp_path)
+    (package,) = tmp_path.glob("*.tgz")
+    shutil.unpack_archive(package, tmp_path)
+    there = {each.name for each in (tmp_path / "llm-gateway").iterdir()}
+    assert {"files", "profiles", "values.schema.json", "README.md"} <= there
+    assert "ci" not in there
+    assert _names(render(chart=tmp_path / "llm-gateway")) == _names(render())
+
+
+def _names(rendered: Rendered) -> list[tuple[str, str]]:
+    return [(each["kind"], each["metadata"]["name"]) for each in rendered.objects]
