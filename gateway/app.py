@@ -227,11 +227,13 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     )
     authenticator = Authenticator(directory, credentials)
 
+    upstream_telemetry = UpstreamTelemetry(metrics)
     pool = WorkerPool(
         Endpoints(settings.workers),
         tls=settings.worker_tls,
         model_name=settings.model,
         gateways=lambda: replicas.count or 1,
+        on_forgotten=upstream_telemetry.worker_forgotten,
     )
     metrics.watch_workers(pool)
     scheduler = Scheduler(
@@ -244,9 +246,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     timeouts = UpstreamTimeouts(
         first_token_s=settings.first_token_timeout_s, idle_s=settings.idle_timeout_s
     )
-    engine = TritonEngine(
-        pool, timeouts, model_name=settings.model, observer=UpstreamTelemetry(metrics)
-    )
+    engine = TritonEngine(pool, timeouts, model_name=settings.model, observer=upstream_telemetry)
     schemas = SchemaCompiler(observe=metrics.schema_checked)
     beside_the_loop = BesideTheLoop()
     stations = Stations(

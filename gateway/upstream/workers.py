@@ -20,6 +20,9 @@ from wire.v1.generation_pb2 import WorkerLoad
 
 _log = logging.getLogger(__name__)
 
+# Whoever collects figures of a worker that is gone has seen the last of them by then.
+FORGET_AFTER_S = 900.0
+
 
 class WorkerPool:
     """Workers that come, go and fail. Use as a context manager; `run()` in a task group beside it.
@@ -35,6 +38,8 @@ class WorkerPool:
         probe_timeout_s: how long one may take. A Triton needs a second to find out that
             its model's process is dead.
         gateways: how many share the workers, this one included.
+        on_forgotten: told the address of a worker that has long been gone. Pods come and go,
+            each with an address of its own: what is kept for one must end some time.
         clock: monotonic, in seconds.
     """
 
@@ -47,6 +52,7 @@ class WorkerPool:
         probe_interval_s: float = 2.0,
         probe_timeout_s: float = 1.5,
         gateways: Callable[[], int] = lambda: 1,
+        on_forgotten: Callable[[str], object] = lambda address: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoints = endpoints
@@ -56,10 +62,12 @@ class WorkerPool:
         self._probe_interval_s = probe_interval_s
         self._probe_timeout_s = probe_timeout_s
         self._gateways = gateways
+        self._on_forgotten = on_forgotten
         self._clock = clock
         self.on_news: Callable[[], None] = lambda: None  # called when a worker said how it is
         self._workers: dict[str, Worker] = {}  # by address
         self._leaving: list[Worker] = []  # finish what they have, and get nothing new
+        self._gone: dict[str, float] = {}  # since when, by address: nothing runs there any more
 
     async def __aenter__(self) -> Self:
         # Not earlier: a channel belongs to the event loop it was opened in.
@@ -98,6 +106,7 @@ class WorkerPool:
             _log.info("worker %s is gone", address)
             self._leaving.append(self._workers.pop(address))
         await self._part()
+        self._forget()
 
     def _take_up(self, address: str) -> None:
         try:
@@ -105,6 +114,7 @@ class WorkerPool:
         except OSError as exc:
             _log.error("worker %s cannot be reached without its certificates: %s", address, exc)
         else:
+            self._gone.pop(address, None)
             _log.info("worker %s is known", address)
 
     def _renew_credentials(self) -> None:
@@ -130,7 +140,17 @@ class WorkerPool:
         done = [worker for worker in self._leaving if not worker.in_flight]
         self._leaving = [worker for worker in self._leaving if worker.in_flight]
         for worker in done:
+            if worker.address not in self._workers:
+                self._gone[worker.address] = self._clock()
             await worker.close()
+
+    def _forget(self) -> None:
+        """Of each address that has been gone for long enough, tell that it is."""
+        now = self._clock()
+        for address, since in list(self._gone.items()):
+            if now - since > FORGET_AFTER_S:
+                del self._gone[address]
+                self._on_forgotten(address)
 
     # --- how they are ----------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.upstream.endpoints import Endpoints
 from gateway.upstream.engine import TritonEngine
-from gateway.upstream.workers import WorkerPool
+from gateway.upstream.workers import FORGET_AFTER_S, WorkerPool
 from tests.gateway.upstream.conftest import GENERATION, until
 from tests.gateway.upstream.fake_triton import FakeTriton, Stream
 
@@ -79,3 +79,37 @@ async def test_a_worker_that_is_gone_finishes_what_it_has_and_a_new_one_is_taken
                     assert len(new.asked) == 1
             await pool.look_up()  # which closes the connection to the old one
             await until(lambda: old.streams == 0)
+
+
+async def test_a_worker_is_forgotten_when_it_has_long_been_gone_and_not_while_it_still_works() -> (
+    None
+):
+    now = 1_000.0
+    forgotten: list[str] = []
+    names = Names()
+    pool = WorkerPool(
+        Endpoints(["dns:workers:1"], resolve=names),
+        on_forgotten=forgotten.append,
+        clock=lambda: now,
+    )
+    names.addresses = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
+    async with pool, FakeTriton(Stream.hang) as busy:
+        names.addresses.append(busy.address)
+        await pool.look_up()
+        await pool.probe()
+        async with TritonEngine(pool).generate(GENERATION):
+            names.addresses = ["127.0.0.1:1"]
+            await pool.look_up()
+            names.addresses = ["127.0.0.1:1", "127.0.0.1:2"]  # one is back, as itself or another
+            now += FORGET_AFTER_S - 1
+            await pool.look_up()
+            assert forgotten == []
+            now += 2
+            await pool.look_up()
+            await pool.look_up()
+            assert forgotten == ["127.0.0.1:3"]
+
+        await pool.look_up()
+        now += FORGET_AFTER_S + 1
+        await pool.look_up()
+        assert forgotten == ["127.0.0.1:3", busy.address]
