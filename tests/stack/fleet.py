@@ -18,11 +18,14 @@ _STUB = "triton_python_b"  # as far as the kernel keeps its name
 class FleetWorker:
     """One Triton. It keeps its ports whatever happens to it."""
 
-    def __init__(self, directory: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, env: Mapping[str, str], flags: Sequence[str] = ()
+    ) -> None:
         self.ports = TritonPorts(grpc=free_port(), http=free_port(), metrics=free_port())
         self._directory = directory
         self._drain_file = directory / "drain"
         self._env = {**env, "WORKER_DRAIN_FILE": str(self._drain_file)}
+        self._flags = flags
         self._process: Process | None = None
 
     @property
@@ -41,7 +44,9 @@ class FleetWorker:
     def start(self) -> None:
         """Start it, or start it again. Returns when its model is ready."""
         self._drain_file.unlink(missing_ok=True)
-        self._process = start_triton(self.ports, self._directory, env=self._env)
+        self._process = start_triton(
+            self.ports, self._directory, env=self._env, flags=self._flags
+        )
 
     def stop(self) -> None:
         if self._process is not None:
@@ -75,10 +80,10 @@ class FleetWorker:
 
 @contextmanager
 def running_fleet(
-    directory: Path, count: int, env: Mapping[str, str]
+    directory: Path, count: int, env: Mapping[str, str], flags: Sequence[str] = ()
 ) -> Iterator[list[FleetWorker]]:
     """So many workers. They start together, and end with the block."""
-    workers = [FleetWorker(directory / f"worker-{each}", env) for each in range(count)]
+    workers = [FleetWorker(directory / f"worker-{each}", env, flags) for each in range(count)]
     with ThreadPoolExecutor(count) as threads:
         started = [threads.submit(worker.start) for worker in workers]
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,16 +126,20 @@ def running_product(
     *,
     workers: int = 1,
     worker_env: Mapping[str, str] = FAST_SIMULATOR,
+    worker_flags: Sequence[str] = (),
     gateway_env: Mapping[str, str] | None = None,
     redis_url: str | None = None,
 ) -> Iterator[Product]:
-    """Start everything on free ports; stop it at the end. *redis_url*: of one that runs already."""
+    """Start everything on free ports; stop it at the end.
+
+    *worker_flags*: Triton's. *redis_url*: of one that runs already.
+    """
     redis_port, port, ops_port, admin_port = (free_port() for _ in range(4))
     own_redis = redis_url is None
     redis_url = redis_url or f"redis://127.0.0.1:{redis_port}/0"
     with (
         start_redis(redis_port, directory / "redis") if own_redis else nullcontext(),
-        running_fleet(directory, workers, worker_env) as fleet,
+        running_fleet(directory, workers, worker_env, worker_flags) as fleet,
         start_gateway(
             port,
             ops_port,
