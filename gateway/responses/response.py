@@ -34,7 +34,7 @@ class ResponseObject:
         self.id = response_id
         self.model = model
         self._created_at = created_at
-        self._echoed = {**_echoed(request), "service_tier": service_tier.value}
+        self._echoed = _echoed(request, service_tier)
 
     def in_progress(self) -> Json:
         return self._object("in_progress")
@@ -110,8 +110,8 @@ def _usage(usage: Usage) -> Json:
     }
 
 
-def _echoed(request: CreateResponse) -> Json:
-    """What the response repeats of its request, defaults filled in."""
+def _echoed(request: CreateResponse, service_tier: ServiceTier) -> Json:
+    """What the response repeats of its request, defaults filled in, in the document's order."""
     return {
         "background": False,
         "frequency_penalty": request.frequency_penalty,
@@ -128,6 +128,7 @@ def _echoed(request: CreateResponse) -> Json:
             "summary": request.reasoning.summary or request.reasoning.generate_summary,
         },
         "safety_identifier": request.safety_identifier,
+        "service_tier": service_tier.value,
         "store": False,
         "temperature": request.temperature,
         "text": {

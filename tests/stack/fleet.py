@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.stack.process import Process, free_port, living_members
-from tests.stack.triton import TritonPorts, start_triton
+from tests.stack.triton import TritonPorts, default_server_flags, start_triton
 
 _STUB = "triton_python_b"  # as far as the kernel keeps its name
 
@@ -18,9 +18,7 @@ _STUB = "triton_python_b"  # as far as the kernel keeps its name
 class FleetWorker:
     """One Triton. It keeps its ports whatever happens to it."""
 
-    def __init__(
-        self, directory: Path, env: Mapping[str, str], flags: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, directory: Path, env: Mapping[str, str], flags: Sequence[str] = ()) -> None:
         self.ports = TritonPorts(grpc=free_port(), http=free_port(), metrics=free_port())
         self._directory = directory
         self._drain_file = directory / "drain"
@@ -44,9 +42,8 @@ class FleetWorker:
     def start(self) -> None:
         """Start it, or start it again. Returns when its model is ready."""
         self._drain_file.unlink(missing_ok=True)
-        self._process = start_triton(
-            self.ports, self._directory, env=self._env, flags=self._flags
-        )
+        flags = [*default_server_flags(self.ports), *self._flags]
+        self._process = start_triton(self.ports, self._directory, env=self._env, server_flags=flags)
 
     def stop(self) -> None:
         if self._process is not None:

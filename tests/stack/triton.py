@@ -92,7 +92,7 @@ def start_triton(
             found.triton / "bin" / "tritonserver",
             f"--model-repository={_ROOT / 'workers' / 'model_repository'}",
             f"--backend-directory={_backends(found, directory)}",
-            *(_server_flags(ports) if server_flags is None else server_flags),
+            *(default_server_flags(ports) if server_flags is None else server_flags),
         ],
         log=directory / "triton.log",
         env={
@@ -189,7 +189,8 @@ def _backends(found: _Installation, directory: Path) -> Path:
     return backends
 
 
-def _server_flags(ports: TritonPorts) -> list[str]:
+def default_server_flags(ports: TritonPorts) -> list[str]:
+    """How it serves: on loopback, in the clear."""
     return [
         "--model-control-mode=none",
         "--disable-auto-complete-config",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -100,7 +101,7 @@ def test_a_gateway_without_the_right_certificate_gets_nothing(
             _start(running, guarded, tmp_path / name, ports[name], env, wait=False)
         for name in shown:
             ops_url = f"http://127.0.0.1:{ports[name][1]}"
-            wait_until(lambda url=ops_url: _answers(url), f"the gateway with {name} had started")
+            wait_until(partial(_answers, ops_url), f"the gateway with {name} had started")
         # One that began later, and has found the worker: so they have had the time to.
         _start(
             running,
