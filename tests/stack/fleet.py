@@ -39,11 +39,16 @@ class FleetWorker:
         assert self._process is not None, "start() it first"
         return self._process
 
-    def start(self) -> None:
-        """Start it, or start it again. Returns when its model is ready."""
+    def start(self, **env: str) -> None:
+        """Start it, or start it again; *env*: other settings, this time.
+
+        Returns when its model is ready.
+        """
         self._drain_file.unlink(missing_ok=True)
         flags = [*default_server_flags(self.ports), *self._flags]
-        self._process = start_triton(self.ports, self._directory, env=self._env, server_flags=flags)
+        self._process = start_triton(
+            self.ports, self._directory, env={**self._env, **env}, server_flags=flags
+        )
 
     def stop(self) -> None:
         if self._process is not None:
@@ -82,7 +87,7 @@ def running_fleet(
     """So many workers. They start together, and end with the block."""
     workers = [FleetWorker(directory / f"worker-{each}", env, flags) for each in range(count)]
     with ThreadPoolExecutor(count) as threads:
-        started = [threads.submit(worker.start) for worker in workers]
+        started = [threads.submit(FleetWorker.start, worker) for worker in workers]
         try:
             wait(started)  # all of them, or one would be left that is still starting
             for each in started:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import jsonschema
 import pytest
 
+from gateway.upstream.failures import Reason
 from tests.stack.demo import Tenant
 from tests.stack.fleet import FleetWorker
 from tests.stack.product import FAST_SIMULATOR, Product, running_product
@@ -210,3 +213,47 @@ def test_malformed_output_ends_well_and_is_billed_as_what_it_was(
         whole_fleet.metric("gw_worker_takeovers_total", when=when)
         for when in ("mid_stream", "before_first_token")
     ), "no worker is to blame for what the model writes"
+
+
+def test_a_slow_worker_is_left_to_what_it_can_do_and_cuts_nobody_off(whole_fleet: Product) -> None:
+    slow = whole_fleet.workers[0]
+    slow.stop()
+    slow.start(WORKER_SIMULATOR_FIRST_TOKEN_MS="500", WORKER_SIMULATOR_TOKENS_PER_SECOND="10")
+    wait_until(partial(_is_up, whole_fleet, slow), f"{slow.address} was up")
+    tenant = whole_fleet.new_project()
+    failures = partial(_failures, whole_fleet, slow)
+    failed_before = failures()
+
+    def ask(number: int) -> tuple[str, str]:
+        # Each has another home, and asks for as much as fills a batch with a few.
+        text = f"Answer {number}, of twenty words or so: " + "word " * 15
+        asked = simulate(reasoning="", text=text)
+        answer = create(whole_fleet.url, tenant, input=asked, max_output_tokens=20_000)
+        assert answer.status_code == 200, answer.text
+        return text, answer.json()["output_text"]
+
+    try:
+        with ThreadPoolExecutor(16) as clients:
+            answers = list(clients.map(ask, range(160)))
+    finally:
+        slow.stop()
+        slow.start()
+
+    assert [said for _, said in answers] == [text for text, _ in answers]
+    served = Counter(
+        line["worker"]
+        for line in whole_fleet.log_lines()
+        if line["msg"] == "request" and line.get("project") == tenant.project_id
+        if line["route"] == "responses"
+    )
+    assert sum(served.values()) == 160
+    assert 0 < served[slow.address] < 160 / 4, served
+    assert failures() == failed_before, "slow is not dead"
+
+
+def _failures(product: Product, worker: FleetWorker) -> dict[str, float]:
+    """By reason, since the gateway began."""
+    name, address = "gw_worker_failures_total", worker.address
+    return {
+        reason.value: product.metric(name, worker=address, reason=reason.value) for reason in Reason
+    }
