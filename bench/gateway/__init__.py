@@ -1,0 +1,1 @@
+"""What the gateway costs, beside the targets: `make bench`."""
