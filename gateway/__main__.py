@@ -25,7 +25,7 @@ import uvloop
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
-from gateway.allocator import return_large_blocks
+from gateway.allocator import return_free_memory, return_large_blocks
 from gateway.app import running_gateway
 from gateway.asgi.http_protocol import http_protocol
 from gateway.config import Settings
@@ -37,6 +37,10 @@ _log = logging.getLogger(__name__)
 # Whenever the event loop has looked for news, it waits so long for the interpreter
 # if a thread is at work beside it; the default of 5 ms is a quarter of the lag we allow.
 SWITCH_INTERVAL_S = 0.0005
+
+# Objects made and not freed, until the youngest are looked through for cycles; and how often
+# older ones are. By default 700, 10, 10: 5 % of a request's CPU.
+GC_THRESHOLDS = (10_000, 10, 10)
 
 
 class Server(uvicorn.Server):
@@ -110,7 +114,11 @@ async def _serve(
 ) -> None:
     async with running_gateway(settings) as gateway:
         # What lives as long as the process need not be looked through again and again.
+        gc.collect()
         gc.freeze()
+        # Requests leave hardly a cycle behind, and each makes thousands of objects.
+        gc.set_threshold(*GC_THRESHOLDS)
+        return_free_memory()
         tenant = _server(
             gateway.tenant_api,
             settings,

@@ -46,7 +46,7 @@ class PromptTokenizer:
         project_id: str,
         body_bytes: int,
         max_tokens: int,
-    ) -> list[int]:
+    ) -> array[int]:
         """The prompt of what *conversation* returns: token ids, ending with <|start|>assistant.
 
         *body_bytes* is the length of what the client sent, and decides where this is done.
@@ -66,7 +66,7 @@ class PromptTokenizer:
             )
         return self._prompt(small, max_tokens)
 
-    def _prompt(self, conversation: Conversation, max_tokens: int) -> list[int]:
+    def _prompt(self, conversation: Conversation, max_tokens: int) -> array[int]:
         pieces = render(conversation)
         encoded: dict[str, Sequence[int]] = {}
         missing: list[str] = []
@@ -74,7 +74,7 @@ class PromptTokenizer:
         for text in {piece for piece in pieces if isinstance(piece, str)}:
             tokens = self._kept.get(text)
             if tokens is None:
-                tokens = array("I", self._encoding.encode_text(text, max_tokens=tokens_left))
+                tokens = array("i", self._encoding.encode_text(text, max_tokens=tokens_left))
                 missing.append(text)
             encoded[text] = tokens
             tokens_left = max(0, tokens_left - len(tokens))

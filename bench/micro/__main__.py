@@ -189,7 +189,7 @@ def _parse(encoding: Encoding, token_ids: Sequence[int]) -> None:
         parser.receive((token_id,))
 
 
-def _render(request: CreateResponse, encoding: Encoding) -> list[int]:
+def _render(request: CreateResponse, encoding: Encoding) -> Sequence[int]:
     return encode(render(to_conversation(request, "2026-11-22", str)), encoding.encode_text)
 
 

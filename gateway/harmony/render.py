@@ -11,6 +11,7 @@ turn of a conversation, which caches rely on.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import assert_never
 
@@ -42,14 +43,14 @@ def render(conversation: Conversation) -> list[Piece]:
     return [*pieces, START, "assistant"]
 
 
-def encode(pieces: Iterable[Piece], encode_text: Callable[[str], Sequence[int]]) -> list[int]:
+def encode(pieces: Iterable[Piece], encode_text: Callable[[str], Sequence[int]]) -> array[int]:
     """The token ids of *pieces*. Raises what *encode_text* raises."""
-    token_ids: list[int] = []
+    token_ids = array("i")  # 4 bytes each, not 36: a prompt is held while its answer is streamed
     for piece in pieces:
         if isinstance(piece, int):
             token_ids.append(piece)
         else:
-            token_ids += encode_text(piece)
+            token_ids.extend(encode_text(piece))
     return token_ids
 
 

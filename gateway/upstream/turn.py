@@ -33,7 +33,7 @@ class Turn:
             return self._generation
         return replace(
             self._generation,
-            prompt=[*self._generation.prompt, *self._token_ids],
+            prompt=array("i", self._generation.prompt) + self._token_ids,
             generated_tokens=len(self._token_ids),
             max_output_tokens=self._generation.max_output_tokens - len(self._token_ids),
         )

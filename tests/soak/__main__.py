@@ -112,7 +112,7 @@ def _quiet(product: Product, tenants: tuple[Tenant, ...], at_s: float) -> Quiet:
     processes = {}
     for name, pid in product.processes().items():
         taken = resources(pid)
-        processes[name] = Usage(taken.pss_kb / 1024, taken.threads, taken.files)
+        processes[name] = Usage(taken.own_kb / 1024, taken.threads, taken.files)
     return Quiet(
         at_s=at_s,
         processes=processes,
@@ -125,7 +125,7 @@ def _quiet(product: Product, tenants: tuple[Tenant, ...], at_s: float) -> Quiet:
 
 def _tell(sample: Quiet, requests: int) -> None:
     cells = "".join(
-        f"{f'{each.pss_mb:.0f} {each.threads} {each.files}':>14}"
+        f"{f'{each.own_mb:.0f} {each.threads} {each.files}':>14}"
         for each in sample.processes.values()
     )
     print(

@@ -15,7 +15,7 @@ TOLERATED_FILES = 16  # the pool of connections to Redis is as large as it ever 
 class Usage:
     """Of one process that has nothing to do."""
 
-    pss_mb: float
+    own_mb: float  # that no file backs
     threads: int
     files: int
 
@@ -46,9 +46,9 @@ def leaks(samples: Sequence[Quiet], bill: Bill) -> list[str]:
     found = []
     for name, before in first.processes.items():
         after = last.processes[name]
-        if after.pss_mb > before.pss_mb * (1 + TOLERATED_SHARE) + TOLERATED_MB:
+        if after.own_mb > before.own_mb * (1 + TOLERATED_SHARE) + TOLERATED_MB:
             found.append(
-                f"{name}'s memory grew from {before.pss_mb:.0f} to {after.pss_mb:.0f} MB"
+                f"{name}'s memory grew from {before.own_mb:.0f} to {after.own_mb:.0f} MB"
                 f" in {last.at_s - first.at_s:.0f} s"
             )
         for what, count, now, tolerated in (

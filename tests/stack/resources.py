@@ -15,6 +15,7 @@ class Resources:
     """Of one process, now."""
 
     pss_kb: int  # resident, of what is shared its part
+    own_kb: int  # of that what no file backs: it depends on nobody who maps the same libraries
     threads: int
     files: int
 
@@ -26,6 +27,7 @@ def resources(pid: int) -> Resources:
         rollup = _fields(process / "smaps_rollup")
         return Resources(
             pss_kb=rollup["Pss"],
+            own_kb=rollup["Pss_Anon"] + rollup["Pss_Shmem"],
             threads=_fields(process / "status")["Threads"],
             files=len(os.listdir(process / "fd")),
         )

@@ -12,7 +12,7 @@ _TOKEN = re.compile(r"(<\|(?:[a-z]+|reserved_[0-9]+)\|>)")
 
 
 def read_spelled(spelled: str, encoding: Encoding) -> list[int]:
-    return encode([_piece(part) for part in _TOKEN.split(spelled)], encoding.encode_text)
+    return list(encode(map(_piece, _TOKEN.split(spelled)), encoding.encode_text))
 
 
 def _piece(part: str) -> Piece:

@@ -48,7 +48,7 @@ def conversation(*turns: Turn, **fields: Any) -> Conversation:
 
 
 def ids(encoding: Encoding, conversation: Conversation) -> list[int]:
-    return encode(render(conversation), encoding.encode_text)
+    return list(encode(render(conversation), encoding.encode_text))
 
 
 def spelled(encoding: Encoding, conversation: Conversation) -> str:

@@ -25,7 +25,7 @@ CASES = json.loads(Path(__file__).with_name("render_cases.json").read_text())
 
 def prompt(request: dict[str, Any], encoding: Encoding) -> list[int]:
     valid = validated(CreateResponse, {"model": "gpt-oss-120b", **request})
-    return encode(render(to_conversation(valid, "2026-11-22", str)), encoding.encode_text)
+    return list(encode(render(to_conversation(valid, "2026-11-22", str)), encoding.encode_text))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
 
 import pytest
@@ -211,7 +212,7 @@ def test_a_turn_knows_what_is_left_of_it() -> None:
 
     assert turn.rest() == replace(
         GENERATION,
-        prompt=[*GENERATION.prompt, 4, 5, 6],
+        prompt=array("i", [*GENERATION.prompt, 4, 5, 6]),
         max_output_tokens=7,
         generated_tokens=3,
     )
