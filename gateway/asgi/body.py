@@ -63,6 +63,7 @@ class Body:
 
     def __init__(self, data: bytes, project_id: str, budget: BodyBudget) -> None:
         self.length = len(data)
+        self.is_short = len(data) <= MAX_BYTES_ON_LOOP
         self._data: bytes | None = data
         self._project_id = project_id
         self._budget = budget
@@ -117,7 +118,7 @@ class Bodies:
         def work() -> Read:
             return meaning(parse_json_object(body.take_data()))
 
-        if body.length <= MAX_BYTES_ON_LOOP:
+        if body.is_short:
             return work()
         return await self._beside_the_loop.run(project_id, work)
 

@@ -109,10 +109,9 @@ class GenerationEndpoint:
         send: Send,
     ) -> None:
         # 3 validate
-        asked = await while_connected(
-            receive,
-            lambda: self._bodies.read(body, caller.project_id, partial(self._api.read, http)),
-        )
+        reading = partial(self._bodies.read, body, caller.project_id, partial(self._api.read, http))
+        # A short one is read before the loop could hear that somebody leaves.
+        asked = await (reading() if body.is_short else while_connected(receive, reading))
         if asked is None:
             return
         telemetry_of(scope).streamed = asked.request.stream
