@@ -17,6 +17,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from bench.gateway.direct import generation, stream_infer
+from gateway.asgi.disconnect import while_connected
 from gateway.upstream.codec import encode_request
 from gateway.upstream.worker import CHANNEL_OPTIONS
 
@@ -47,10 +48,15 @@ class Floor:
                 "headers": [(b"content-type", b"text/event-stream")],
             }
         )
-        try:
+
+        async def pass_on() -> None:
             while await call.read() is not grpc.aio.EOF:
                 await send({"type": "http.response.body", "body": _EVENT, "more_body": True})
             await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+        try:
+            # A client that leaves is not told by `send`.
+            await while_connected(receive, pass_on)
         finally:
             call.cancel()
 
