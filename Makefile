@@ -84,8 +84,12 @@ format: .venv/installed ## Rewrite the code in the house format
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+.PHONY: bench
+bench: setup ## What the gateway costs, beside its targets (three minutes)
+	.venv/bin/python -m bench.gateway $(BENCH)
+
 .PHONY: bench-micro
-bench-micro: .venv/installed ## CPU per streamed token and per rendered prompt
+bench-micro: .venv/installed ## CPU of the stations, held to budgets
 	.venv/bin/python -m bench.micro
 
 .PHONY: bench-affinity
