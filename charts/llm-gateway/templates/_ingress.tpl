@@ -8,7 +8,8 @@ nginx.ingress.kubernetes.io/proxy-buffering: "off"
 nginx.ingress.kubernetes.io/proxy-http-version: "1.1"
 nginx.ingress.kubernetes.io/proxy-read-timeout: {{ $silent | quote }}
 nginx.ingress.kubernetes.io/proxy-send-timeout: {{ $silent | quote }}
-nginx.ingress.kubernetes.io/proxy-body-size: {{ include "llm-gateway.text" .Values.gateway.config.maxBodyBytes | quote }}
+# Twice what the gateway takes: what is a little too large gets its own answer, in JSON, and not nginx's page.
+nginx.ingress.kubernetes.io/proxy-body-size: {{ mul 2 (int64 .Values.gateway.config.maxBodyBytes) | toString | quote }}
 {{- if .Values.gateway.tls.enabled }}
 nginx.ingress.kubernetes.io/backend-protocol: HTTPS
 {{- end }}
