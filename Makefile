@@ -120,6 +120,10 @@ bench-memory: setup ## How much memory hostile requests make the gateway take
 bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a reserved and settled request
 	.venv/bin/python -m bench.store
 
+.PHONY: test-drain
+test-drain: setup ## End pods as a kubelet does, under open streams (a minute)
+	.venv/bin/python -m pytest tests/drain
+
 .PHONY: test-proxies
 test-proxies: setup proxies ## Put Envoy, nginx and HAProxy in front, set as the chart sets them (a minute)
 	REQUIRE_PROXIES=1 .venv/bin/python -m pytest tests/proxies

@@ -249,7 +249,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     engine = TritonEngine(pool, timeouts, model_name=settings.model, observer=upstream_telemetry)
     schemas = SchemaCompiler(observe=metrics.schema_checked)
     beside_the_loop = BesideTheLoop()
+    in_flight = RequestsInFlight()
     stations = Stations(
+        in_flight=in_flight,
         model=ModelSettings(
             name=settings.model,
             context_tokens=settings.context_tokens,
@@ -275,7 +277,6 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         BodyBudget(settings.max_buffered_bytes),
     )
     bodies = Bodies(body_limits, beside_the_loop)
-    in_flight = RequestsInFlight()
 
     def endpoint(api: Api) -> GenerationEndpoint:
         return GenerationEndpoint(

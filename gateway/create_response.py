@@ -165,13 +165,21 @@ async def create_response(
                     constraint=constraint,
                     top_logprobs=request.top_logprobs if request.wants_logprobs else None,
                 )
-                # The engine keeps its own deadline; this is for a client that has stopped reading.
-                with anyio.move_on_after(model.max_duration_s + DEADLINE_MARGIN_S):
+                with (
+                    stations.in_flight.generation() as interruption,
+                    # The engine keeps its own deadline; this is for a client that has stopped reading.
+                    anyio.move_on_after(model.max_duration_s + DEADLINE_MARGIN_S),
+                ):
                     outcome = await _generate(
                         generation, stream, reservation, reply, observer, stations.engine
                     )
+                if interruption.cancelled_caught and stream.state is not State.ENDED:
+                    outcome, error = "failed", errors.shutting_down()
+                    if stream.state is State.CREATED:
+                        raise error
+                    await reply.fail(error, stream.fail(error))
         except ApiError as exc:
-            # The scheduler's: it has waited for nothing, and is not charged.
+            # The scheduler's: it has waited for nothing, and is not charged. Or the one above.
             outcome, error = "failed", exc
             raise
         except UpstreamError as exc:

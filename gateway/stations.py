@@ -159,6 +159,18 @@ class Observer(Protocol):
         """*error* is what the client was told, when the outcome is "failed"."""
 
 
+class Interruption(Protocol):
+    """Whether what was done within it was cut short."""
+
+    @property
+    def cancelled_caught(self) -> bool: ...
+
+
+class InFlight(Protocol):
+    def generation(self) -> AbstractContextManager[Interruption]:
+        """Around a generation, which is cut short when this process ends before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stations:
     """What the stations work with; built once, in `app.py`."""
@@ -172,4 +184,5 @@ class Stations:
     settler: Settler
     scheduler: Scheduler
     engine: Engine
+    in_flight: InFlight
     seal: Seal

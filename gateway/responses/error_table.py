@@ -385,7 +385,7 @@ ERROR_TABLE = (
     ErrorKind(
         Occasion.ANY,
         ("shutting_down",),
-        "this replica is being stopped, and its time is up",
+        "this replica is being stopped, and its time is up; streams end with it as an event",
         "after Retry-After",
         errors.shutting_down(),
     ),

@@ -103,13 +103,14 @@ class Node:
             cwd=container.directory,
         )
 
-    def start_worker(self) -> Process:
-        """Triton, with the chart's flags behind those that the image's entrypoint has."""
+    def start_worker(self, **env: str) -> Process:
+        """Triton, with the chart's flags behind those that the image's entrypoint has; *env*: more
+        settings."""
         container = self.container(f"StatefulSet/{self.fullname}-worker")
         return start_triton(
             TritonPorts(*(self.ports["worker", port] for port in ("8001", "8000", "8002"))),
             container.directory / "triton",
-            env=container.env,
+            env={**container.env, **env},
             server_flags=container.command,
         )
 

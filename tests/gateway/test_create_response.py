@@ -53,6 +53,7 @@ class Stage:
     settled: list[tuple[Usage, str]] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda event: None
     on_reserve: Callable[[], object] = lambda: None
+    interruption: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
         self.happened.append(f"check {[schema.param for schema in schemas]}")
@@ -82,6 +83,11 @@ class Stage:
     def held(self, reservation: Reservation, charged: Callable[[], Usage]) -> Iterator[None]:
         self.charged = charged
         yield
+
+    @contextmanager
+    def generation(self) -> Iterator[anyio.CancelScope]:
+        with self.interruption:
+            yield self.interruption
 
     async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> None:
         await anyio.lowlevel.checkpoint()  # as Redis would: where cancellation can strike
@@ -175,6 +181,7 @@ async def run(
             settler=stage,
             scheduler=scheduler or Scheduler(Places()),
             engine=stage,
+            in_flight=stage,
             seal=Seal({1: bytes(32)}),
         ),
         body_bytes=100,
@@ -240,6 +247,41 @@ async def test_a_client_that_leaves_pays_for_what_was_generated(
 
     assert stage.happened == ["reserve", "start", "engine left", "cancelled", "settle"]
     assert stage.settled[0][0].output_tokens == len(hello)
+
+
+async def test_a_process_that_ends_says_so_to_its_streams_and_charges_what_came(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello), Chunk(hello, FinishReason.STOP)])
+
+    def end(event: Event) -> None:
+        if isinstance(event, OutputTextDelta):
+            stage.interruption.cancel()
+
+    stage.on_event = end
+    await run(stage, encoding)
+
+    assert [event.type for event in stage.events][-2:] == ["error", "response.failed"]
+    said = ["engine left", "fail shutting_down", "failed: shutting_down", "settle"]
+    assert stage.happened == ["reserve", "start", *said]
+    assert stage.settled == [(stage.settled[0][0], "failed")]
+    assert stage.settled[0][0].output_tokens == len(hello)
+
+
+async def test_a_response_that_was_whole_when_the_process_ended_stays_whole(
+    encoding: Encoding, hello: list[int]
+) -> None:
+    stage = Stage([Chunk(hello), Chunk([200002], FinishReason.STOP)])
+
+    def end(event: Event) -> None:
+        if isinstance(event, ResponseCompleted):
+            stage.interruption.cancel()
+
+    stage.on_event = end
+    await run(stage, encoding)
+
+    assert stage.events[-1].type == "response.completed"
+    assert stage.settled[0][0].output_tokens == len(hello) + 1
 
 
 async def test_wherever_a_client_leaves_the_lease_is_settled_once(

@@ -138,6 +138,43 @@ async def test_a_request_that_is_cut_before_its_answer_gets_one_all_the_same() -
             assert len(sent) == 1
 
 
+async def test_generations_are_ended_first_and_have_a_moment_to_say_so() -> None:
+    requests = RequestsInFlight()
+    happened: list[str] = []
+
+    async def one() -> None:
+        with requests.one() as until_the_end, until_the_end:
+            with requests.generation() as interruption:
+                await anyio.sleep_forever()
+            assert interruption.cancelled_caught
+            await anyio.lowlevel.checkpoint()
+            happened.append("told its client")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one)
+        await anyio.wait_all_tasks_blocked()
+        await requests.end_all(deadline_s=5)
+    assert happened == ["told its client"]
+    with requests.one(), requests.generation() as late:
+        await anyio.sleep_forever()
+    assert late.cancelled_caught, "one that begins when all is over"
+
+
+async def test_a_client_that_does_not_read_does_not_hold_up_the_end() -> None:
+    requests = RequestsInFlight()
+
+    async def one() -> None:
+        with requests.one() as until_the_end, until_the_end:
+            with requests.generation():
+                await anyio.sleep_forever()
+            await anyio.sleep_forever()  # writes its last words
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one)
+        await anyio.wait_all_tasks_blocked()
+        await requests.end_all(deadline_s=5)
+
+
 async def test_all_requests_can_be_ended_and_have_their_last_word() -> None:
     requests = RequestsInFlight()
     settled: list[int] = []
