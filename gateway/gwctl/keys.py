@@ -108,7 +108,7 @@ def add(nouns: Subparsers) -> None:
         "mint",
         mint_key,
         "print a new token that nothing knows yet, for a file of `gwctl apply`",
-        "key mint > ci-1.token",
+        "key mint -o json | jq -r .token > ci-1.token",
         more="Neither a gateway nor Redis is asked. Keep the token where secrets belong.",
     )
     mint.set_defaults(needs_api=False)
