@@ -42,10 +42,19 @@ def living_members(group: int) -> list[tuple[int, str]]:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that was free a moment ago."""
+    """A TCP port of the loopback interface, kept free for a minute for whoever listens on it.
+
+    A connection that has ended waits there (TIME_WAIT): the kernel gives the port to nobody who
+    asks for any, a client's end of a connection included, but a server may take it.
+    """
     with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or the server may not
         sock.bind(("127.0.0.1", 0))
+        sock.listen(1)
         port: int = sock.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            accepted, _ = sock.accept()
+            accepted.close()  # first: its end is the one that waits
         return port
 
 
