@@ -120,6 +120,14 @@ bench-memory: setup ## How much memory hostile requests make the gateway take
 bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a reserved and settled request
 	.venv/bin/python -m bench.store
 
+.PHONY: images
+images: setup ## Build the images that the chart runs, with Docker
+	tests/images/build.sh .venv/bin/python
+
+.PHONY: test-images
+test-images: setup ## Build the images and run them as the chart's pods run (some minutes)
+	REQUIRE_IMAGES=1 .venv/bin/python -m pytest tests/images
+
 .PHONY: test-drain
 test-drain: setup ## End pods as a kubelet does, under open streams (a minute)
 	.venv/bin/python -m pytest tests/drain

@@ -1,0 +1,1 @@
+"""The images that the chart runs: `make test-images`."""
