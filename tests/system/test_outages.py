@@ -160,10 +160,15 @@ def test_a_stream_that_is_cut_by_the_end_is_billed_all_the_same(
             if impatience == "said twice":
                 wait_until(lambda: not _accepts(fragile.url), "new connections were refused")
                 fragile.gateway.send(signal.SIGTERM)
+            *_, error, failed = events
             assert fragile.gateway.wait(timeout_s=20) == 0
 
-        line = next(line for line in fragile.log_lines() if line.get("outcome") == "cancelled")
-        assert fragile.usage(tenant.project_id)["output_tokens"] == line["output_tokens"] > 0
+        assert (error["type"], error["code"]) == ("error", "shutting_down")
+        assert failed["type"] == "response.failed"
+        line = next(line for line in fragile.log_lines() if line.get("code") == "shutting_down")
+        assert line["outcome"] == "failed"
+        billed = fragile.usage(tenant.project_id)["output_tokens"]
+        assert billed == line["output_tokens"] == failed["response"]["usage"]["output_tokens"] > 0
 
 
 def test_while_it_drains_it_is_not_ready_but_serves_who_still_comes(fragile: Product) -> None:
