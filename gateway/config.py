@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     max_buffered_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
     # When the workers are busy: how many requests of a project wait in each service tier, and
     # how long one does (of priority a third of it, of flex eight times as long).
-    queue_per_project: Annotated[int, Field(ge=0)] = 64
+    queue_per_project: Annotated[int, Field(ge=1)] = 64
     queue_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 15.0
     first_token_timeout_s: Seconds = 60.0
     # A worker sends a heartbeat every 5 s; longer silence means it is dead.

@@ -24,9 +24,13 @@ from gateway.generation import (
 )
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from wire.v1 import generation_pb2 as wire
+from wire.vocabulary import SIZE
 
 # Triton's BYTES element: its length, little-endian, then the bytes.
 _LENGTH = struct.Struct("<I")
+
+# A worker that says more does not know what it says.
+LONGEST_RETRY_MS = 30_000
 
 # As low as OpenAI goes: a probability of 0 has no logarithm, and JSON no infinity.
 _MIN_LOGPROB = -9999.0
@@ -57,11 +61,13 @@ def encode_ping(*, model_name: str) -> ModelInferRequest:
     return _infer_request("ping", [0], generation, model_name=model_name)
 
 
-def read_pong(response: ModelStreamInferResponse) -> wire.WorkerLoad | None:
+def read_pong(response: ModelStreamInferResponse | None) -> wire.WorkerLoad | None:
     """How busy a worker is that has answered a ping; None if Triton answered instead.
 
     Raises ContractViolation.
     """
+    if response is None:
+        raise ContractViolation("a message that cannot be read")
     if response.error_message:
         return None
     return _message(response).load
@@ -78,6 +84,7 @@ class ChunkReader:
         self._worker = worker
         self._wants_logprobs = generation.top_logprobs is not None
         self._generated_tokens = generation.generated_tokens
+        self._prompt_tokens = len(generation.prompt)
         self._max_tokens = generation.max_output_tokens
         self._next_seq = 0
         self._tokens = 0
@@ -89,19 +96,23 @@ class ChunkReader:
         """`finished` or `error` was received: nothing may follow."""
         return self._ended
 
-    def receive(self, response: ModelStreamInferResponse) -> Chunk:
+    def receive(self, response: ModelStreamInferResponse | None) -> Chunk:
         """What the next message says.
 
         Raises:
             AttemptFailed: it is an error, the model's or Triton's.
             ContractViolation: it should not exist.
         """
+        if response is None:  # grpc.aio's word for what cannot be deserialized
+            raise ContractViolation("a message that cannot be read")
         if response.error_message:
             raise AttemptFailed(Reason.TRITON_ERROR, response.error_message)
         message = _message(response)
         self._check_order(message)
         self.load = message.load if message.HasField("load") else None
         token_ids = tuple(message.token_ids)
+        if token_ids and max(token_ids) >= SIZE:
+            raise ContractViolation(f"the token {max(token_ids)}, of {SIZE} that there are")
         self._tokens += len(token_ids)
         if self._tokens > self._max_tokens:
             raise ContractViolation(f"{self._tokens} tokens; {self._max_tokens} were asked for")
@@ -118,6 +129,9 @@ class ChunkReader:
             finish_reason = self._finish_reason(message.finished)
             # An older worker does not repeat here what it said at the start.
             cached_tokens = max(self._cached_tokens, message.finished.cached_tokens)
+        if cached_tokens is not None:
+            # Input that is not cached is what is left, and billed: never less than nothing.
+            cached_tokens = min(cached_tokens, self._prompt_tokens)
         logprobs = self._logprobs(message)
         return Chunk(token_ids, finish_reason, cached_tokens, self._worker, logprobs)
 
@@ -257,4 +271,5 @@ def _bounded(logprob: float) -> float:
 def _failure(error: wire.Error) -> AttemptFailed:
     # A code that is newer than we are: the worker did fail, that is all we know.
     reason = _REASONS.get(error.code, Reason.ENGINE_FAILED)
-    return AttemptFailed(reason, error.message, retry_after_ms=error.retry_after_ms or None)
+    retry_after_ms = min(error.retry_after_ms, LONGEST_RETRY_MS) or None
+    return AttemptFailed(reason, error.message, retry_after_ms=retry_after_ms)

@@ -63,7 +63,7 @@ class Endpoints:
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
                 addresses = await self._resolve(host, int(port))
-        except OSError as exc:  # TimeoutError is one
+        except (OSError, UnicodeError) as exc:  # TimeoutError is one
             if entry not in self._lost:
                 self._lost.add(entry)
                 _log.warning("%s cannot be resolved: %s", host, str(exc) or "no answer")

@@ -120,7 +120,7 @@ class Health:
                 self._draining_until = now + DRAINING_S
             case Reason.OVERLOADED:
                 pause_s = OVERLOADED_S if retry_after_ms is None else retry_after_ms / 1000
-                self._overloaded_until = now + pause_s
+                self._overloaded_until = now + min(pause_s, LONGEST_EJECTION_S)
             case (
                 Reason.INVALID_ARGUMENT
                 | Reason.CONTEXT_TOO_LONG
@@ -134,7 +134,8 @@ class Health:
     def _eject(self, now: float) -> None:
         if now < self._ejected_until:
             return  # one incident fails many generations
-        duration_s = min(FIRST_EJECTION_S * 2**self._ejections_in_a_row, LONGEST_EJECTION_S)
+        doublings = min(self._ejections_in_a_row, 16)  # 2**1024 is no float any more
+        duration_s = min(FIRST_EJECTION_S * 2**doublings, LONGEST_EJECTION_S)
         self._ejected_until = now + duration_s
         self._ejections_in_a_row += 1
         self.ejections += 1

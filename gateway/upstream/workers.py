@@ -162,7 +162,13 @@ class WorkerPool:
 
     async def _probe(self, worker: Worker) -> None:
         before = worker.health.state(self._clock())
-        load = await worker.probe(self._model_name, timeout_s=self._probe_timeout_s)
+        try:
+            load = await worker.probe(self._model_name, timeout_s=self._probe_timeout_s)
+        except Exception:  # noqa: BLE001
+            # A bug of ours or a worker beyond understanding: it must not end all the others' probes.
+            _log.exception("the probe of worker %s failed", worker.address)
+            worker.health.probe_answered(False)
+            load = None
         if load is not None:
             self.note_load(worker, load)
         after = worker.health.state(self._clock())
