@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,8 +26,14 @@ from gateway.store.server_check import VersionCheck
 from gateway.upstream.credentials import WorkerTls
 from gateway.upstream.endpoints import DNS_PREFIX
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Eleven days: more is a slip, and far more is no point in time that there is.
+MAX_SECONDS = 1e6
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
+SecondsOr0 = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 MIN_ADMIN_KEY_LENGTH = 32
+
+# A part of a host's name. Underscores are no host's, but resolvers know names with them.
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -83,10 +90,10 @@ class Settings(BaseSettings):
     # What tokens cost, for reports: quota/prices.py.
     prices_file: FilePath | None = None
     # How long what was known of a key lets it in while Redis does not answer.
-    stale_grants_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
+    stale_grants_s: SecondsOr0 = 3600.0
 
     # Without Redis requests are admitted by what a gateway knows, for so long; 0: not at all.
-    degraded_max_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 900.0
+    degraded_max_s: SecondsOr0 = 900.0
     # Of its part of the rates, what a gateway admits then.
     degraded_rate_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     # Of hard budgets: an allowance, or nothing.
@@ -116,7 +123,7 @@ class Settings(BaseSettings):
     # When the workers are busy: how many requests of a project wait in each service tier, and
     # how long one does (of priority a third of it, of flex eight times as long).
     queue_per_project: Annotated[int, Field(ge=1)] = 64
-    queue_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 15.0
+    queue_timeout_s: SecondsOr0 = 15.0
     first_token_timeout_s: Seconds = 60.0
     # A worker sends a heartbeat every 5 s; longer silence means it is dead.
     idle_timeout_s: Seconds = 15.0
@@ -137,7 +144,7 @@ class Settings(BaseSettings):
 
     # How it stops: not ready at once, accepting for drain_delay_s, then at most
     # drain_timeout_s for the streams that are open.
-    drain_delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    drain_delay_s: SecondsOr0 = 5.0
     drain_timeout_s: Seconds = 600.0
 
     log_level: str = "INFO"
@@ -154,7 +161,7 @@ class Settings(BaseSettings):
     def _workers_have_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for worker in value:
             host, _, port = worker.removeprefix(DNS_PREFIX).rpartition(":")
-            if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            if not _is_host(host) or not _is_port(port):
                 raise ValueError(f"{worker!r} is neither host:port nor dns:host:port")
         if not value:
             raise ValueError("at least one host:port is needed")
@@ -287,6 +294,18 @@ class Settings(BaseSettings):
                 " nor that GATEWAY_CONTEXT_TOKENS"
             )
         return self
+
+
+def _is_host(host: str) -> bool:
+    """Whether a resolver may be asked for it: a name, or an address, IPv6 in brackets."""
+    if host.startswith("[") and host.endswith("]"):
+        return read_address(host[1:-1]) is not None
+    labels = host.removesuffix(".").split(".")
+    return all(_LABEL.fullmatch(label) for label in labels)
+
+
+def _is_port(port: str) -> bool:
+    return port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535
 
 
 def _both_or_neither(prefix: str, certificate: Path | None, key: Path | None) -> None:

@@ -62,6 +62,9 @@ from gateway.stations import (
 )
 from wire.vocabulary import CALL, ENDOFTEXT, RETURN
 
+# Who has waited longer for a place may have lost the right to it meanwhile.
+ASK_AGAIN_AFTER_S = 1.0
+
 # Long enough for a Redis failover to be noticed, short enough for a pod to stop.
 SETTLE_DEADLINE_S = 5
 
@@ -147,12 +150,15 @@ async def create_response(
         try:
             observer.admitted(reservation)
             # 6 wait: until a worker has a place for it, least served project first.
+            waits_since = time.monotonic()
             async with stations.scheduler.slot(
                 reservation,
                 served=lambda: stream.charged,
                 client_patience_s=caller.patience_s,
             ):
                 observer.scheduled()
+                if time.monotonic() - waits_since > ASK_AGAIN_AFTER_S:
+                    await _check_again(caller, stations)
                 generation = Generation(
                     request_id=response_id,
                     prompt=prompt,
@@ -311,6 +317,14 @@ async def _reserve(
             case _:
                 assert_never(answer)
     raise errors.store_unavailable()  # somebody changes the project all the time
+
+
+async def _check_again(caller: Caller, stations: Stations) -> None:
+    """Raises ApiError if the caller may no longer ask: its key was revoked, say."""
+    if not await stations.ledger.is_current(
+        caller.project_id, kid=caller.kid, config_version=caller.config_version
+    ):
+        await caller.refreshed()
 
 
 async def _generate(

@@ -39,6 +39,9 @@ MIN_QUEUE = 64
 # random goes up and down; and never more than one in so many.
 KEPT_FREE = 8
 ABOUT_S = 5.0
+# A worker whose connection broke may be back at the next probe. Those who wait for it wait so
+# much longer, and hear then that there is none; who comes meanwhile hears it at once.
+BACK_S = 3.0
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 10.0
 # Those who are refused together should not come back together.
 JITTER = 0.5
@@ -85,7 +88,8 @@ class QueueLimits:
 class Scheduler:
     """Gives out the places that the workers have.
 
-    `fill()` must be called when workers have said something new about themselves.
+    `fill()` must be called when workers have said something new about themselves, and now and
+    then while there are none.
 
     Args:
         clock: monotonic, in seconds.
@@ -110,6 +114,7 @@ class Scheduler:
         self._slots: dict[Ticket, Slot] = {}  # of those who wait
         self._about: dict[Flow, float] = {}  # when they came last; the latest is last
         self._in_service = 0
+        self._deserted_since: float | None = None  # there has been no worker
         self._held_s = MIN_RETRY_S  # a place, on average
 
     # --- what create_response asks -----------------------------------------------
@@ -162,6 +167,9 @@ class Scheduler:
 
     def fill(self) -> None:
         """Give places to those who wait, as long as there are any."""
+        if self._deserted():
+            for slot in list(self._slots.values()):
+                self._let_through(slot)
         if not self._slots:
             return
         room = self._capacity.room(self._in_service)
@@ -215,6 +223,16 @@ class Scheduler:
         while self._about and self._about[flow := next(iter(self._about))] < long_ago:
             del self._about[flow]
         return max(1, len(self._about))
+
+    def _deserted(self) -> bool:
+        """There has been no worker for so long that it is no use to wait for one."""
+        if self._capacity.ready():
+            self._deserted_since = None
+        elif self._deserted_since is None:
+            self._deserted_since = self._clock()
+        else:
+            return self._clock() - self._deserted_since > BACK_S
+        return False
 
     def _begin(self, ticket: Ticket) -> None:
         """*ticket* is being served."""

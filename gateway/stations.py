@@ -89,6 +89,9 @@ class Ledger(Protocol):
         floor: int,
     ) -> Reservation | Refused | Stale: ...
 
+    async def is_current(self, project_id: str, *, kid: str, config_version: int) -> bool:
+        """Whether what a caller was authenticated under still holds, as far as anybody knows."""
+
 
 class Leases(Protocol):
     """Keeps the leases of open requests from ending."""

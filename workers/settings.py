@@ -10,6 +10,9 @@ from pathlib import Path
 from workers.engines.simulator.cost_model import PRESETS
 from workers.engines.simulator.prefix_cache import BLOCK_TOKENS
 
+# A gateway takes a worker for dead that says nothing for 15 s.
+MAX_HEARTBEAT_MS = 10_000
+
 
 class SettingsError(Exception):
     """A setting is unusable; the text names it and says what it must be."""
@@ -67,8 +70,10 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
         raise SettingsError(f"WORKER_SIMULATOR_PRESET must be one of {names}, not {preset!r}")
     kv_blocks = PRESETS[preset].kv_tokens // BLOCK_TOKENS if preset else simulator.kv_blocks
 
-    def whole(name: str, default: int, *, at_least: int) -> int:
-        return int(read_number(environment, name, default, at_least=at_least, whole=True))
+    def whole(name: str, default: int, *, at_least: int, at_most: float = math.inf) -> int:
+        return int(
+            read_number(environment, name, default, at_least=at_least, at_most=at_most, whole=True)
+        )
 
     def number(name: str, default: float) -> float:
         return read_number(environment, name, default, at_least=0, whole=False)
@@ -78,7 +83,9 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
         max_running=whole("WORKER_MAX_RUNNING", settings.max_running, at_least=1),
         max_queued=whole("WORKER_MAX_QUEUED", settings.max_queued, at_least=0),
         context_tokens=whole("WORKER_CONTEXT_TOKENS", settings.context_tokens, at_least=2),
-        heartbeat_ms=whole("WORKER_HEARTBEAT_MS", settings.heartbeat_ms, at_least=1),
+        heartbeat_ms=whole(
+            "WORKER_HEARTBEAT_MS", settings.heartbeat_ms, at_least=1, at_most=MAX_HEARTBEAT_MS
+        ),
         cancel_poll_ms=whole("WORKER_CANCEL_POLL_MS", settings.cancel_poll_ms, at_least=1),
         chunks_per_second=whole("WORKER_CHUNKS_PER_SECOND", settings.chunks_per_second, at_least=0),
         sender_threads=whole("WORKER_SENDER_THREADS", settings.sender_threads, at_least=1),
@@ -106,7 +113,13 @@ def read_settings(environment: Mapping[str, str]) -> WorkerSettings:
 
 
 def read_number(
-    environment: Mapping[str, str], name: str, default: float, *, at_least: float, whole: bool
+    environment: Mapping[str, str],
+    name: str,
+    default: float,
+    *,
+    at_least: float,
+    at_most: float = math.inf,
+    whole: bool,
 ) -> float:
     """The variable *name*; *default* if it is empty or absent. Raises SettingsError."""
     text = environment.get(name, "")
@@ -117,9 +130,12 @@ def read_number(
     except ValueError:
         value = math.nan
     # NaN is not >= anything.
-    if not (value >= at_least and math.isfinite(value)):
+    if not (at_least <= value <= at_most and math.isfinite(value)):
         kind = "a whole number" if whole else "a number"
-        raise SettingsError(f"{name} must be {kind} of at least {at_least:g}, not {text!r}")
+        range_ = f"of at least {at_least:g}"
+        if math.isfinite(at_most):
+            range_ = f"from {at_least:g} to {at_most:g}"
+        raise SettingsError(f"{name} must be {kind} {range_}, not {text!r}")
     return value
 
 

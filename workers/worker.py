@@ -211,7 +211,9 @@ class Worker:
 
     def _cancel(self, generations: Sequence[LiveGeneration]) -> None:
         for generation in generations:
-            if generation.task is not None:
+            # Once: the watch sees it cancelled at every poll, and the engine may take a while
+            # to give up the place. A second cancellation would cut that short.
+            if generation.task is not None and not generation.task.cancelling():
                 generation.task.cancel()
 
     # --- the watch -----------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Protocol, Unpack
 
 import anyio
 
-from gateway.quota.reservation import Refused, Reservation, Stale
+from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.store.errors import StoreUnavailable
 from gateway.store.guard import Guard, Unguarded
 from gateway.store.reserve_request import ReserveRequest
@@ -36,6 +36,10 @@ class Ledger(Protocol):
     async def reserve(self, **request: Unpack[ReserveRequest]) -> Reservation | Refused | Stale: ...
 
     async def release(self, *, project_id: str, lease_id: str, kid: str) -> None: ...
+
+    async def rate_limits_if_current(
+        self, project_id: str, *, kid: str, config_version: int
+    ) -> RateLimitState | Stale: ...
 
 
 class Local(Protocol):
@@ -93,6 +97,19 @@ class Reserver:
         if isinstance(answer, Reservation):
             self._on_reserved(request["project_id"], request["kid"])
         return answer
+
+    async def is_current(self, project_id: str, *, kid: str, config_version: int) -> bool:
+        """Whether the project's configuration is the one of *config_version*.
+
+        Yes while Redis does not answer: nobody has heard of another one.
+        """
+        try:
+            told = await self._ledger.rate_limits_if_current(
+                project_id, kid=kid, config_version=config_version
+            )
+        except StoreUnavailable:
+            return True
+        return not isinstance(told, Stale)
 
     def _admitted_here(self, request: ReserveRequest) -> Reservation | Refused | None:
         """None: only Redis could say."""

@@ -39,11 +39,14 @@ _LOOK_AGAIN_S = 0.1
 class TakeoverLimits:
     """How often workers may take over from each other.
 
-    A generation may be what its workers die of: it must not take all of them with it.
+    A generation may be what its workers die of: it must not take all of them with it. A worker
+    that wants to be left alone (`_was_polite`) does not die: those have a limit of their own,
+    so that a rolling update of all workers ends no stream that outlives each of them.
     """
 
     without_progress: int = 2  # one after the other, without a token in between
     in_all: int = 3
+    polite: int = 64
 
 
 class Run:
@@ -77,6 +80,8 @@ class Run:
         self._first_token_at = self._loop.time() + timeouts.first_token_s
         self._end_at = None if remaining_s is None else self._loop.time() + remaining_s
         self._failures: list[AttemptFailed] = []
+        self._deaths = 0  # failures that were not polite
+        self._deaths_in_a_row = 0  # since the last token
         self._tried: list[Worker] = []  # since the last token
         self._finished = False  # the last chunk has been passed on
         self._attempt: Attempt | None = None  # None: not entered, or over
@@ -116,6 +121,7 @@ class Run:
         if chunk.token_ids:
             self._turn.add(chunk.token_ids)
             self._tried = [attempt.worker]
+            self._deaths_in_a_row = 0
         if chunk.finish_reason is not None:
             self._finished = True
         if attempt.generated_tokens and chunk.cached_tokens is not None:
@@ -132,7 +138,7 @@ class Run:
             await self._read_to_the_end(attempt)
         self._close()
         self._blame(attempt.worker, failed)
-        self._failures.append(failed)
+        self._count(failed)
         if (ending := self._turn.ending()) is not None:
             self._finished = True
             return Chunk(finish_reason=ending, worker=attempt.worker.address)
@@ -146,11 +152,26 @@ class Run:
         self._observer.taken_over(len(self._turn))
         return None
 
+    def _count(self, failed: AttemptFailed) -> None:
+        self._failures.append(failed)
+        if not self._was_polite(failed):
+            self._deaths += 1
+            self._deaths_in_a_row += 1
+
+    def _was_polite(self, failed: AttemptFailed) -> bool:
+        """The worker is well: it stops, or has no room for one more."""
+        # Before the first token no worker is asked twice. Later one may be, and if all are
+        # full, each of many turns would knock ten times a second.
+        return failed.reason is Reason.DRAINING or (
+            failed.reason is Reason.OVERLOADED and not self._turn
+        )
+
     def _must_end(self, failed: AttemptFailed) -> bool:
         return (
             failed.reason in FINAL
-            or len(self._tried) > self._limits.without_progress
-            or len(self._failures) > self._limits.in_all
+            or self._deaths_in_a_row > self._limits.without_progress
+            or self._deaths > self._limits.in_all
+            or len(self._failures) - self._deaths > self._limits.polite
         )
 
     async def _successor(self) -> Attempt | None:

@@ -64,7 +64,8 @@ class WorkerPool:
         self._gateways = gateways
         self._on_forgotten = on_forgotten
         self._clock = clock
-        self.on_news: Callable[[], None] = lambda: None  # called when a worker said how it is
+        # Called when a worker said how it is, or said nothing when it was asked.
+        self.on_news: Callable[[], None] = lambda: None
         self._workers: dict[str, Worker] = {}  # by address
         self._leaving: list[Worker] = []  # finish what they have, and get nothing new
         self._gone: dict[str, float] = {}  # since when, by address: nothing runs there any more
@@ -171,6 +172,8 @@ class WorkerPool:
             load = None
         if load is not None:
             self.note_load(worker, load)
+        else:
+            self.on_news()
         after = worker.health.state(self._clock())
         if after is WorkerState.DOWN:
             worker.abandon()

@@ -26,6 +26,7 @@ from gateway.harmony.encoding import Encoding
 from gateway.quota.estimate import UsualOutput
 from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.quota.usage import Usage
+from gateway.responses import errors
 from gateway.responses.constraint import SentSchema
 from gateway.responses.errors import ApiError
 from gateway.responses.events import Event, OutputItemDone, OutputTextDelta, ResponseCompleted
@@ -53,6 +54,8 @@ class Stage:
     settled: list[tuple[Usage, str]] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda event: None
     on_reserve: Callable[[], object] = lambda: None
+    current: bool = True
+    may_still_ask: bool = True
     interruption: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
@@ -78,6 +81,10 @@ class Stage:
             month=197001,
             rate_limits=NO_LIMITS,
         )
+
+    async def is_current(self, project_id: str, *, kid: str, config_version: int) -> bool:
+        self.happened.append("still current?")
+        return self.current
 
     @contextmanager
     def held(self, reservation: Reservation, charged: Callable[[], Usage]) -> Iterator[None]:
@@ -162,6 +169,8 @@ async def run(
 ) -> None:
     async def refreshed() -> Caller:
         stage.happened.append("refresh")
+        if not stage.may_still_ask:
+            raise errors.invalid_key()
         return Caller("kid", "project1", 2, refreshed)
 
     request = validated(CreateResponse, {"model": "gpt-oss-120b", "input": "hi", **fields})
@@ -563,3 +572,26 @@ async def test_a_client_that_leaves_while_it_waits_pays_nothing_and_leaves_the_q
     assert stage.happened == ["reserve", "cancelled", "settle"]
     assert stage.settled == [(FREE, "cancelled")]
     assert not any(scheduler.waiting_by_tier().values())
+
+
+async def test_a_key_that_was_revoked_while_its_request_waited_is_refused_when_its_turn_comes(
+    encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.create_response.ASK_AGAIN_AFTER_S", -1.0)
+    stage = Stage([], current=False, may_still_ask=False)
+    with pytest.raises(ApiError) as refused:
+        await run(stage, encoding)
+    assert refused.value.status == 401
+    assert stage.happened == [
+        *("reserve", "still current?", "refresh", "failed: invalid_api_key", "settle"),
+    ]
+    assert stage.settled == [(FREE, "failed")]
+
+
+async def test_a_limit_that_was_changed_while_a_request_waited_does_not_end_it(
+    encoding: Encoding, hello: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.create_response.ASK_AGAIN_AFTER_S", -1.0)
+    stage = Stage([Chunk(hello, FinishReason.STOP)], current=False)
+    await run(stage, encoding)
+    assert stage.happened[:4] == ["reserve", "still current?", "refresh", "start"]

@@ -13,7 +13,7 @@ from gateway.quota.reservation import RateLimitState, Reservation
 from gateway.quota.service_tier import ServiceTier
 from gateway.quota.usage import NOTHING, Usage
 from gateway.responses.errors import ApiError
-from gateway.scheduler import ABOUT_S, MIN_QUEUE, QueueLimits, Scheduler
+from gateway.scheduler import ABOUT_S, BACK_S, MIN_QUEUE, QueueLimits, Scheduler
 
 PATIENT = QueueLimits(patience_s=60)
 
@@ -277,6 +277,34 @@ async def test_who_waited_while_the_last_worker_died_hears_it_in_the_end() -> No
         play.workers.up = False
         await play.until(lambda: play.served == ["a"])
         play.end("a")
+    assert not play.errors
+
+
+async def test_who_waits_for_workers_that_stay_away_hears_it_long_before_its_patience_ends() -> (
+    None
+):
+    play = Play(Workers(places=0))
+    async with anyio.create_task_group() as tasks:
+        for name in ("a", "b"):
+            tasks.start_soon(play.request, name)
+        await play.until(lambda: play.waiting == 2)
+        play.workers.up = False
+        play.scheduler.fill()  # the first probe that was not answered
+        play.now += BACK_S
+        play.scheduler.fill()
+        assert play.waiting == 2
+
+        play.workers.up = True
+        play.scheduler.fill()  # it was back, and is gone again
+        play.workers.up = False
+        play.now += 1
+        play.scheduler.fill()
+        assert play.waiting == 2
+
+        play.now += BACK_S + 1
+        play.scheduler.fill()
+        await play.until(lambda: sorted(play.served) == ["a", "b"])
+        play.end("a", "b")
     assert not play.errors
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.stack.product import Product
 from tests.system.http import MODEL, create, streamed
@@ -99,6 +100,45 @@ def test_wrong_settings_are_named_by_their_variable_and_never_quoted() -> None:
     assert "GATEWAY_PORT" in done.stderr
     assert "secret" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GATEWAY_WORKERS", "dns:workers..svc:8001"),
+        ("GATEWAY_WORKERS", "worker:0"),
+        ("GATEWAY_WORKERS", "worker:99999"),
+        ("GATEWAY_WORKERS", "wörker:8001"),
+        ("GATEWAY_WORKERS", f"{'w' * 64}.svc:8001"),
+        ("GATEWAY_WORKERS", "[::1:8001"),
+        ("GATEWAY_MAX_DURATION_S", "1e17"),
+        ("GATEWAY_QUEUE_TIMEOUT_S", "-1"),
+    ],
+)
+def test_a_setting_that_no_request_could_live_with_is_refused_at_the_start(
+    variable: str, value: str
+) -> None:
+    done = print_config(variable, value)
+    assert done.returncode == 2
+    assert f"{variable}:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "workers",
+    ["127.0.0.1:8001", "[::1]:8001", "dns:gw-workers.llm_ops.svc.cluster.local.:8001", "a:1,b-2:2"],
+)
+def test_workers_are_named_as_resolvers_know_them(workers: str) -> None:
+    assert print_config("GATEWAY_WORKERS", workers).returncode == 0
+
+
+def print_config(variable: str, value: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "--print-config"],
+        env={**os.environ, "GATEWAY_KEY_PEPPERS": f"1:{'ab' * 32}", variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_print_config_shows_every_setting_but_no_secret() -> None:

@@ -92,6 +92,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     [
         ("WORKER_MAX_RUNNING", "0", "a whole number of at least 1"),
         ("WORKER_MAX_QUEUED", "1.5", "a whole number of at least 0"),
+        ("WORKER_HEARTBEAT_MS", "20000", "a whole number from 1 to 10000"),
         ("WORKER_SIMULATOR_TOKENS_PER_SECOND", "nan", "a number of at least 0"),
         ("WORKER_SIMULATOR_FIRST_TOKEN_MS", "inf", "a number of at least 0"),
         ("WORKER_SIMULATOR_DIRECTIVES", "yes", "0 or 1"),

@@ -31,6 +31,7 @@ class PlayedEngine:
 
     def __init__(self) -> None:
         self.running = 0
+        self.gave_up_in_peace = 0
 
     async def load(self) -> None:
         pass
@@ -52,6 +53,13 @@ class PlayedEngine:
                 raise ZeroDivisionError("played")
             case "time out":
                 raise TimeoutError("played")
+            case "give up slowly":
+                sink.started(0)
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    await asyncio.sleep(20 * _SETTINGS.cancel_poll_ms / 1000)
+                    self.gave_up_in_peace += 1
             case "wait":
                 sink.started(0)
                 await asyncio.get_running_loop().create_future()
@@ -187,6 +195,24 @@ def test_a_cancelled_generation_gives_its_place_to_another() -> None:
         first.answer()
 
         assert _submit(worker).answer().finished.reason == wire.Finished.STOP
+
+
+def test_an_engine_that_gives_up_slowly_is_not_hurried(tmp_path: Path) -> None:
+    """It waits for its executor: until then the place is not free."""
+    engine = PlayedEngine()
+    drain_file = tmp_path / "drain"
+    settings = WorkerSettings(cancel_poll_ms=10, drain_ms=0, drain_file=drain_file)
+    worker = Worker(engine, settings, publish=lambda load, tally: None)
+    worker.start()
+    try:
+        channel = _submit(worker, "give up slowly")
+        _until(lambda: engine.running == 1)
+        channel.has_cancelled.set()
+        drain_file.touch()
+        channel.answer()
+        assert (engine.running, engine.gave_up_in_peace) == (0, 1)
+    finally:
+        worker.close()
 
 
 def test_a_drain_file_turns_new_work_away_and_ends_old_work_in_time(tmp_path: Path) -> None:

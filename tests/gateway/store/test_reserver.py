@@ -46,6 +46,9 @@ class Deaf:
             raise StoreUnavailable("away")
         await self._ledger.release(project_id=project_id, lease_id=lease_id, kid=kid)
 
+    async def rate_limits_if_current(self, project_id: str, **asked: Any) -> Any:
+        raise StoreUnavailable("away")
+
 
 async def leases(redis: Redis) -> int:
     ends = await redis.zcard(f"gw:{{{PROJECT}}}:lz")
@@ -99,3 +102,15 @@ async def test_what_waits_to_be_released_is_bounded(
         with pytest.raises(StoreUnavailable):
             await reserver.reserve(**{**ASKED, "lease_id": str(number)})
     assert reserver.waiting == 3
+
+
+async def test_what_a_caller_was_authenticated_under_holds_until_another_is_heard_of(
+    create_project: CreateProject, ledger: RedisLedger, redis: Redis
+) -> None:
+    await create_project(tokens_per_minute=6_000)
+    version = int(ASKED["config_version"])
+    reserver = Reserver(ledger, LeasedProjects(redis))
+    assert await reserver.is_current(PROJECT, kid=KID, config_version=version)
+    assert not await reserver.is_current(PROJECT, kid=KID, config_version=version - 1)
+    deaf = Reserver(Deaf(ledger), LeasedProjects(redis))
+    assert await deaf.is_current(PROJECT, kid=KID, config_version=version - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -11,7 +12,7 @@ from gateway.generation import Chunk, FinishReason, OutputConstraint, UpstreamEr
 from gateway.upstream.turn import Turn
 from tests.gateway.upstream.conftest import GENERATION, StartUpstream, Upstream
 from tests.gateway.upstream.fake_triton import Script, Stream, count_to, count_to_three
-from tests.gateway.upstream.test_takeover import FAILURES, no_start, tokens_of
+from tests.gateway.upstream.test_takeover import FAILURES, draining, end_early, no_start, tokens_of
 from wire.v1 import generation_pb2 as wire
 
 
@@ -216,3 +217,24 @@ def test_a_turn_knows_what_is_left_of_it() -> None:
         max_output_tokens=7,
         generated_tokens=3,
     )
+
+
+async def test_a_stream_outlives_a_rolling_update_of_all_workers(
+    start_upstream: StartUpstream,
+) -> None:
+    upstream = await start_upstream(*[begin_and(draining)] * 8, partial(count_to, tokens=9))
+
+    assert await upstream.token_ids() == list(range(1, 10))
+    assert upstream.incidents.happened.count("failed draining") == 8
+
+
+async def test_workers_that_die_are_counted_beside_those_that_drain(
+    start_upstream: StartUpstream,
+) -> None:
+    scripts = [begin_and(draining), begin_and(end_early)] * 4
+    upstream = await start_upstream(*scripts, partial(count_to, tokens=9))
+
+    received, error = await received_until_failure(upstream)
+
+    assert tokens_of(received) == list(range(1, 9))
+    assert error.failure is UpstreamFailure.ENGINE_FAILED

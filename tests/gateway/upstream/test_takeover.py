@@ -283,3 +283,11 @@ async def test_a_worker_that_comes_back_gets_generations_again(
             await until(upstream.pool.ready, timeout_s=10)
             assert await upstream.token_ids() == [1, 2, 3]
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("refuse", [draining, overloaded])
+async def test_a_request_finds_the_one_worker_of_many_that_takes_it(
+    start_upstream: StartUpstream, refuse: Script
+) -> None:
+    upstream = await start_upstream(*[refuse] * 7, count_to_three)
+    assert await upstream.token_ids() == [1, 2, 3]

@@ -193,3 +193,14 @@ async def test_whoever_waits_for_a_dead_worker_hears_of_it_from_the_probe(
 
     assert received == [1, 2, 3]
     assert upstream.incidents.happened == ["failed silent", "taken over behind 1"]
+
+
+async def test_a_worker_that_does_not_answer_is_news_for_those_who_wait() -> None:
+    async with FakeTriton() as triton, WorkerPool(Endpoints([triton.address])) as pool:
+        news = []
+        pool.on_news = lambda: news.append(pool.ready())
+        await pool.probe()
+        await triton.die()
+        await pool.probe()
+        await pool.probe()
+        assert news == [True, False, False]
