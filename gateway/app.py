@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.to_thread
 import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
@@ -71,6 +72,7 @@ from gateway.store.usage_buckets import UsageBuckets
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.scheduler import SchedulerTelemetry
 from gateway.telemetry.settlements import SettlementTelemetry
+from gateway.telemetry.traces import UNTRACED, CountingExporter, Traced, Tracing, otlp_exporter
 from gateway.telemetry.upstream import UpstreamTelemetry
 from gateway.tokenizing import PromptTokenizer
 from gateway.upstream.attempt import UpstreamTimeouts
@@ -82,6 +84,7 @@ from wire.vocabulary import load_ranks
 _log = logging.getLogger(__name__)
 
 FLUSH_DEADLINE_S = 10
+TRACES_DEADLINE_S = 3.0
 ADMIN_TIMEOUT_S = 2.0
 ADMIN_MAX_CONNECTIONS = 8
 
@@ -288,6 +291,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             keep_alive_s=settings.keep_alive_s,
         )
 
+    tracing = _tracing(settings, metrics, version)
     drop_unsupported_tools = settings.unsupported_tools == "drop"
     tenant = tenant_api(
         endpoint(
@@ -310,6 +314,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         rate_limits,
         in_flight,
         metrics,
+        tracing,
         version=version,
     )
     # Nobody's request waits for it: with more patience, and connections of its own.
@@ -378,4 +383,19 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             _log.error("%d settlements could not be written to Redis", left)
         if spool is not None:
             spool.close()
+        with anyio.move_on_after(TRACES_DEADLINE_S, shield=True):
+            await anyio.to_thread.run_sync(tracing.close, abandon_on_cancel=True)
         to_the_end.cancel_scope.cancel()
+
+
+def _tracing(settings: Settings, metrics: Metrics, version: str) -> Tracing:
+    if settings.traces_url is None:
+        return UNTRACED
+    return Traced(
+        CountingExporter(otlp_exporter(str(settings.traces_url)), metrics.spans_sent),
+        model=settings.model,
+        version=version,
+        share=settings.traces_share,
+        trust_clients=settings.traces_of_clients == "trust",
+        headers_for_workers=settings.traces_of_workers,
+    )

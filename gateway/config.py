@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
-from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import Field, FilePath, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.iam.address import read_address
@@ -148,6 +148,15 @@ class Settings(BaseSettings):
     drain_timeout_s: Seconds = 600.0
 
     log_level: str = "INFO"
+
+    # Traces. Where an OpenTelemetry collector takes OTLP over HTTP; without it none are made.
+    traces_url: HttpUrl | None = None
+    # Of the requests; each costs about a millisecond.
+    traces_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    # Clients' traceparent: a link only, or the trace to go on with, sampled as they say.
+    traces_of_clients: Literal["link", "trust"] = "link"
+    # Whether workers hear of the trace, and add their spans.
+    traces_of_workers: bool = True
 
     @field_validator("workers", "model_aliases", mode="before")
     @classmethod

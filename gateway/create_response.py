@@ -101,6 +101,7 @@ async def create_response(
 
     # 3 validate: the rest of it, which takes a while.
     constraint = await _constraint(request, caller.project_id, stations.schemas)
+    observer.validated()
 
     # 4 render: the exact size of the input is known before a GPU sees it.
     prompt = await render_prompt(
@@ -337,7 +338,7 @@ async def _generate(
 ) -> Outcome:
     """Stations 6 and 7. Raises UpstreamError."""
     finish_reason: FinishReason | None = None
-    async with engine.generate(generation) as chunks:
+    async with engine.generate(generation, observer) as chunks:
         await reply.start(reservation)
         # At once, before the engine answers: the client learns the id.
         await reply.send(stream.start())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,39 @@ class Chunk:
     cached_tokens: int | None = None  # when it is known; the last one said holds
     worker: str = ""  # address of the worker that sent it
     logprobs: Sequence[TokenLogprob] = ()  # one for each of token_ids, if they were asked for
+
+
+class AttemptWatch(Protocol):
+    """Follows one worker's attempt at a generation."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """To go with the call: which trace it is part of."""
+
+    def ended(self, failure: str) -> None:
+        """Said once. *failure*: in a word; "cancelled" by us; empty if all went well."""
+
+
+class GenerationWatch(Protocol):
+    """Follows a generation from worker to worker. Must not raise."""
+
+    def attempt(self, worker: str, *, generated_tokens: int) -> AttemptWatch:
+        """*worker* (its address) is about to be asked, behind so many tokens of others."""
+
+
+class Unwatched:
+    """Follows nothing: a GenerationWatch and an AttemptWatch."""
+
+    headers = ()
+
+    def attempt(self, worker: str, *, generated_tokens: int) -> Unwatched:
+        return self
+
+    def ended(self, failure: str) -> None:
+        pass
+
+
+UNWATCHED = Unwatched()
 
 
 class UpstreamFailure(enum.Enum):

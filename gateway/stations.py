@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gateway.generation import Chunk, Generation
+from gateway.generation import Chunk, Generation, GenerationWatch
 from gateway.harmony.conversation import Conversation
 from gateway.quota.estimate import UsualOutput
 from gateway.quota.reservation import Refused, Reservation, Stale
@@ -128,7 +128,7 @@ class Scheduler(Protocol):
 
 class Engine(Protocol):
     def generate(
-        self, generation: Generation
+        self, generation: Generation, watch: GenerationWatch
     ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]: ...
 
 
@@ -143,8 +143,10 @@ class Reply(Protocol):
         """The response has failed; *events* are its last. May raise *error* instead."""
 
 
-class Observer(Protocol):
+class Observer(GenerationWatch, Protocol):
     """Who watches one request pass its stations."""
+
+    def validated(self) -> None: ...
 
     def rendered(self, input_tokens: int) -> None: ...
 

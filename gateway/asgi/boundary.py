@@ -19,6 +19,7 @@ from gateway.responses import errors
 from gateway.stations import Caller
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request import RequestTelemetry
+from gateway.telemetry.traces import UNTRACED, Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -28,17 +29,27 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 class RequestBoundary:
     """Plain ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, in_flight: RequestsInFlight, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        in_flight: RequestsInFlight,
+        metrics: Metrics,
+        tracing: Tracing = UNTRACED,
+    ) -> None:
         self._app = app
         self._in_flight = in_flight
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         telemetry = RequestTelemetry(
-            self._metrics, request_id=_request_id(scope), method=scope["method"]
+            self._metrics,
+            request_id=_request_id(scope),
+            method=scope["method"],
+            trace=self._tracing.of_request(scope["method"], scope["headers"]),
         )
         scope.setdefault("state", {})["telemetry"] = telemetry
         status: int | None = None

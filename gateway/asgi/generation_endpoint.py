@@ -88,10 +88,12 @@ class GenerationEndpoint:
         telemetry.route = self._api.route
 
         # 2 authenticate, before a byte of the body is read.
+        telemetry.enter("authenticate")
         caller = await self._authenticator.caller_of(http)
         remember_caller(scope, caller)
 
         # 1 accept
+        telemetry.enter("receive")
         try:
             body = await self._bodies.receive(http, caller.project_id)
         except ClientDisconnect:
@@ -109,6 +111,7 @@ class GenerationEndpoint:
         send: Send,
     ) -> None:
         # 3 validate
+        telemetry_of(scope).enter("validate")
         reading = partial(self._bodies.read, body, caller.project_id, partial(self._api.read, http))
         # A short one is read before the loop could hear that somebody leaves.
         asked = await (reading() if body.is_short else while_connected(receive, reading))

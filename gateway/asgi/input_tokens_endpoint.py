@@ -18,6 +18,7 @@ from gateway.create_response import render_prompt
 from gateway.responses.request import CreateResponse
 from gateway.responses.validation import validated
 from gateway.stations import Caller, Stations
+from gateway.telemetry.request import RequestTelemetry
 
 # Longer than any context, so that a client learns by how much to shorten its input.
 MAX_TOKENS_COUNTED = 1_000_000
@@ -41,11 +42,17 @@ class InputTokensEndpoint:
         self._rate_limits = rate_limits
 
     async def count(self, http: Request) -> Response:
-        telemetry_of(http.scope).route = "input_tokens"
+        telemetry = telemetry_of(http.scope)
+        telemetry.route = "input_tokens"
+        telemetry.enter("authenticate")
         caller = await self._authenticator.caller_of(http, model=self._model.name)
         remember_caller(http.scope, caller)
+        telemetry.enter("receive")
         with await self._bodies.receive(http, caller.project_id) as body:
-            prompt = await while_connected(http.receive, lambda: self._prompt(body, caller))
+            telemetry.enter("validate")
+            prompt = await while_connected(
+                http.receive, lambda: self._prompt(body, caller, telemetry)
+            )
         if prompt is None:
             raise ClientDisconnect
         return json_answer(
@@ -53,9 +60,12 @@ class InputTokensEndpoint:
             headers=await self._rate_limits.of(caller),
         )
 
-    async def _prompt(self, body: Body, caller: Caller) -> Sequence[int]:
+    async def _prompt(
+        self, body: Body, caller: Caller, telemetry: RequestTelemetry
+    ) -> Sequence[int]:
         request = await self._bodies.read(body, caller.project_id, self._meaning)
         self._model.check(request)
+        telemetry.enter("render")
         return await render_prompt(
             request,
             caller,

@@ -27,6 +27,7 @@ from gateway.openapi.responses_operation import CREATE_RESPONSE
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.traces import Tracing
 
 
 def tenant_api(
@@ -38,6 +39,7 @@ def tenant_api(
     rate_limits: RateLimitHeaders,
     in_flight: RequestsInFlight,
     metrics: Metrics,
+    tracing: Tracing,
     *,
     version: str,
 ) -> ASGIApp:
@@ -84,4 +86,4 @@ def tenant_api(
     )
     # A slash too many is a 404 with our body, not a redirect that loses the POST.
     app.router.redirect_slashes = False
-    return RequestBoundary(app, in_flight, metrics)
+    return RequestBoundary(app, in_flight, metrics, tracing)

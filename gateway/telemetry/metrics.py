@@ -35,6 +35,10 @@ _PER_TOKEN_S = (
 )
 _STORE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 
+# What a schema check or a settlement takes, and what a queue or a generation does.
+_STATION_S = (0.0005, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 120, 600)
+# Powers of four, from a word to the whole context.
+_TOKENS = tuple(4**n for n in range(1, 10))
 _WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 30, 60, 120)
 
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name")
@@ -76,10 +80,24 @@ class Metrics:
             ("result",),
             registry=registry,
         )
+        self.streams_cut = Counter(
+            "gw_streams_cut",
+            "Streams that had begun and were ended with an error, by whose doing it was: worker,"
+            " drain, timeout, internal or other",
+            ("by",),
+            registry=registry,
+        )
         self.tokens = Counter(
             "gw_tokens",
             "Tokens of ended responses; cached is a part of input, reasoning of output",
             ("type",),
+            registry=registry,
+        )
+        self._request_tokens = Histogram(
+            "gw_request_tokens",
+            "Tokens of one response: input and output",
+            ("type",),
+            buckets=_TOKENS,
             registry=registry,
         )
         self.in_flight = Gauge(
@@ -125,6 +143,19 @@ class Metrics:
             buckets=_PER_TOKEN_S,
             registry=registry,
         ).labels(**gen_ai)
+        self.longest_gap_s = Histogram(
+            "gw_stream_longest_gap_seconds",
+            "The longest time between two chunks of one answer: what somebody who reads along feels",
+            buckets=_DURATION_S,
+            registry=registry,
+        )
+        self._stations_s = Histogram(
+            "gw_station_seconds",
+            "How long requests were at each of the gateway's stations",
+            ("station",),
+            buckets=_STATION_S,
+            registry=registry,
+        )
         self.store_s = Histogram(
             "gw_store_op_seconds",
             "Round trips to Redis",
@@ -224,6 +255,12 @@ class Metrics:
             ("when",),
             registry=registry,
         )
+        self._spans = Counter(
+            "gw_trace_spans",
+            "Spans that have reached the collector (exported), or have not (failed)",
+            ("result",),
+            registry=registry,
+        )
         self.draining = Gauge(
             "gw_draining", "1 from SIGTERM until the process ends", registry=registry
         )
@@ -240,9 +277,22 @@ class Metrics:
     def set_version(self, version: str) -> None:
         self._build_info.labels(version).set(1)
 
-    def request_duration(self, seconds: float, *, error_type: str) -> None:
+    def request_duration(
+        self, seconds: float, error_type: str, exemplar: dict[str, str] | None
+    ) -> None:
         """*error_type*: the code of the error, "" when there was none."""
-        self._duration.labels(**self._gen_ai, error_type=error_type).observe(seconds)
+        self._duration.labels(**self._gen_ai, error_type=error_type).observe(seconds, exemplar)
+
+    def request_tokens(self, kind: str, tokens: int) -> None:
+        """*kind*: input or output."""
+        self._request_tokens.labels(kind).observe(tokens)
+
+    def station(self, station: str, seconds: float) -> None:
+        self._stations_s.labels(station).observe(seconds)
+
+    def spans_sent(self, result: str, count: int) -> None:
+        """From any thread."""
+        self._spans.labels(result).inc(count)
 
     def schema_checked(self, result: str, seconds: float) -> None:
         self._schema_checks_s.labels(result).observe(seconds)

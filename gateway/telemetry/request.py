@@ -1,27 +1,50 @@
-"""One request, as operators see it: a line of log and its share of the metrics."""
+"""One request, as operators see it: a line of log, its share of the metrics, perhaps a trace."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-from gateway.generation import Chunk
+from gateway.generation import UNWATCHED, AttemptWatch, Chunk
 from gateway.quota.reservation import Reservation
 from gateway.quota.usage import Usage
 from gateway.responses.errors import ApiError
 from gateway.telemetry.logs import FIELDS
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.request_trace import RequestTrace
 
 _log = logging.getLogger(__name__)
 
 GENERATING_ROUTES = ("responses", "chat")
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; never sent to anybody
 
+# Of requests whose route, a word for metrics, has a path of its own.
+_PATHS = {
+    "responses": "/v1/responses",
+    "chat": "/v1/chat/completions",
+    "input_tokens": "/v1/responses/input_tokens",
+    "models": "/v1/models",
+}
+# Who ended a stream that had begun, by the error that it was told.
+_CUT_BY = {
+    "shutting_down": "drain",
+    "model_error": "worker",
+    "timeout": "timeout",
+    "internal_error": "internal",
+}
+
 
 class RequestTelemetry:
     """Filled in as a request passes its stations; told once, by `close()`."""
 
-    def __init__(self, metrics: Metrics, *, request_id: str, method: str) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        request_id: str,
+        method: str,
+        trace: RequestTrace | None = None,
+    ) -> None:
         self.request_id = request_id
         # Set by the HTTP edge, as it gets to know them.
         self.route = "other"
@@ -32,9 +55,14 @@ class RequestTelemetry:
         self.response_id: str | None = None
         self._metrics = metrics
         self._method = method
+        self._trace = trace
+        self._exemplar = None if trace is None else {"trace_id": trace.trace_id}
+        self._station = ""
+        self._station_since = 0.0
         self._started_at = time.perf_counter()
         self._first_token_at: float | None = None
-        self._last_token_at: float | None = None
+        self._last_token_at = 0.0
+        self._longest_gap_s = 0.0
         self._output_tokens = 0
         self._input_tokens: int | None = None
         self._usage: Usage | None = None
@@ -46,12 +74,29 @@ class RequestTelemetry:
         self._tier: str | None = None
         self._shadow_refusals: list[str] = []
 
+    def enter(self, station: str) -> None:
+        """The request has left its last station, and is at this one."""
+        self._leave()
+        self._station, self._station_since = station, time.perf_counter()
+        if self._trace is not None:
+            self._trace.enter(station)
+
+    def _leave(self) -> None:
+        if self._station:
+            self._metrics.station(self._station, time.perf_counter() - self._station_since)
+            self._station = ""
+
     # What `create_response` tells (its protocol Observer).
+
+    def validated(self) -> None:
+        self.enter("render")
 
     def rendered(self, input_tokens: int) -> None:
         self._input_tokens = input_tokens
+        self.enter("reserve")
 
     def admitted(self, reservation: Reservation) -> None:
+        self.enter("queue")
         self._reserved_at = time.perf_counter()
         self._tier = reservation.tier.value
         for refusal in reservation.shadow_refusals:
@@ -61,7 +106,8 @@ class RequestTelemetry:
     def scheduled(self) -> None:
         assert self._reserved_at is not None and self._tier is not None
         self._waited_s = time.perf_counter() - self._reserved_at
-        self._metrics.queue_wait_s.labels(self._tier).observe(self._waited_s)
+        self._metrics.queue_wait_s.labels(self._tier).observe(self._waited_s, self._exemplar)
+        self.enter("generate")
         self._in_flight = True
         self._metrics.in_flight.inc()
 
@@ -69,15 +115,23 @@ class RequestTelemetry:
         """*kind*: tool, item_reference or call."""
         self._metrics.dropped.labels(kind).inc(count)
 
+    def attempt(self, worker: str, *, generated_tokens: int) -> AttemptWatch:
+        if self._trace is None:
+            return UNWATCHED
+        return self._trace.attempt(worker, generated_tokens=generated_tokens)
+
     def received(self, chunk: Chunk) -> None:
         if not chunk.token_ids:
             return
-        now = self._last_token_at = time.perf_counter()
+        now = time.perf_counter()
         self._output_tokens += len(chunk.token_ids)
         if self._first_token_at is None:
             self._first_token_at = now
             self._worker = chunk.worker
-            self._metrics.first_token_s.observe(now - self._started_at)
+            self._metrics.first_token_s.observe(now - self._started_at, self._exemplar)
+        elif now - self._last_token_at > self._longest_gap_s:
+            self._longest_gap_s = now - self._last_token_at
+        self._last_token_at = now
 
     def ended(self, outcome: str, usage: Usage, error: ApiError | None) -> None:
         self._outcome = outcome
@@ -87,15 +141,36 @@ class RequestTelemetry:
         if self._in_flight:
             self._in_flight = False
             self._metrics.in_flight.dec()
+            self._metrics.request_tokens("input", usage.input_tokens)
+            self._metrics.request_tokens("output", usage.output_tokens)
+        if self._trace is not None:
+            self._trace.generation(self._gen_ai(outcome, usage))
         tokens = self._metrics.tokens
         tokens.labels("input").inc(usage.input_tokens)
         tokens.labels("cached").inc(usage.cached_tokens)
         tokens.labels("output").inc(usage.output_tokens)
         tokens.labels("reasoning").inc(usage.reasoning_tokens)
         if self._first_token_at is not None and self._output_tokens > 1:
-            assert self._last_token_at is not None
             generating_s = self._last_token_at - self._first_token_at
-            self._metrics.per_token_s.observe(generating_s / (self._output_tokens - 1))
+            per_token_s = generating_s / (self._output_tokens - 1)
+            self._metrics.per_token_s.observe(per_token_s, self._exemplar)
+            self._metrics.longest_gap_s.observe(self._longest_gap_s, self._exemplar)
+        self.enter("settle")
+
+    def _gen_ai(self, outcome: str, usage: Usage) -> dict[str, str | int | float | bool | None]:
+        """The generation, in OpenTelemetry's words."""
+        first_token_s = self._first_token_at and self._first_token_at - self._started_at
+        return {
+            "gen_ai.request.stream": self.streamed,
+            "gen_ai.response.id": self.response_id,
+            "gen_ai.response.time_to_first_chunk": first_token_s,
+            "gen_ai.usage.input_tokens": usage.input_tokens,
+            "gen_ai.usage.output_tokens": usage.output_tokens,
+            "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+            "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+            "error.type": self.error_code or None,
+            "llm_gateway.outcome": outcome,
+        }
 
     # What the HTTP edge tells.
 
@@ -104,10 +179,15 @@ class RequestTelemetry:
         duration_s = time.perf_counter() - self._started_at
         if status is None or self._outcome == "cancelled":
             status = CLIENT_CLOSED_REQUEST
+        self._leave()
         self._count(status, duration_s)
+        if self._trace is not None:
+            self._end(self._trace, status)
         usage = self._usage
         fields = {
             "request_id": self.request_id,
+            "trace_id": self._trace and self._trace.trace_id,
+            "span_id": self._trace and self._trace.span_id,
             "response_id": self.response_id,
             "project": self.project_id,
             "kid": self.kid,
@@ -125,6 +205,7 @@ class RequestTelemetry:
             "tier": self._tier,
             "queue_ms": None if self._waited_s is None else round(self._waited_s * 1000, 1),
             "ttft_ms": _milliseconds(self._first_token_at, self._started_at),
+            "longest_gap_ms": round(self._longest_gap_s * 1000, 1) if self._longest_gap_s else None,
             "duration_ms": round(duration_s * 1000, 1),
             "worker": self._worker,
         }
@@ -137,9 +218,26 @@ class RequestTelemetry:
         metrics.http_requests.labels(self.route, str(status), str(self.streamed).lower()).inc()
         if self.error_code:
             metrics.rejections.labels(self.error_code).inc()
+            if self.streamed and status == 200:
+                metrics.streams_cut.labels(_CUT_BY.get(self.error_code, "other")).inc()
         if self.route in GENERATING_ROUTES:
             metrics.outcomes.labels(self._outcome_word(status)).inc()
-            metrics.request_duration(duration_s, error_type=self.error_code)
+            metrics.request_duration(duration_s, self.error_code, self._exemplar)
+
+    def _end(self, trace: RequestTrace, status: int) -> None:
+        trace.end(
+            _PATHS.get(self.route, ""),
+            status,
+            self.error_code,
+            {
+                "llm_gateway.request_id": self.request_id,
+                "llm_gateway.project": self.project_id,
+                "llm_gateway.key": self.kid,
+                "llm_gateway.tier": self._tier,
+                "llm_gateway.outcome": self._outcome,
+                "openai.api.type": "responses" if self.route == "responses" else None,
+            },
+        )
 
     def _outcome_word(self, status: int) -> str:
         """One word of a closed set, for SLOs: whose doing was the end of this request?"""

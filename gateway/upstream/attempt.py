@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc.service_pb2 import ModelInferRequest
 
-from gateway.generation import Chunk, Generation
+from gateway.generation import AttemptWatch, Chunk, Generation
 from gateway.upstream.codec import ChunkReader
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from gateway.upstream.watchdog import Watchdog
@@ -42,6 +42,7 @@ class Attempt:
 
     Args:
         request: *generation* as the worker will read it.
+        watch: what follows it.
         first_token_at: when the first token must be there, in the loop's time.
         end_at: when the whole generation must be; None = whenever.
     """
@@ -52,6 +53,7 @@ class Attempt:
         generation: Generation,
         request: ModelInferRequest,
         timeouts: UpstreamTimeouts,
+        watch: AttemptWatch,
         *,
         first_token_at: float,
         end_at: float | None,
@@ -61,6 +63,8 @@ class Attempt:
         self.has_tokens = False  # the worker has generated some
         self._request = request
         self._timeouts = timeouts
+        self._watch = watch
+        self._closed = False
         self._first_token_at = first_token_at
         self._end_at = end_at
         self._loop = asyncio.get_running_loop()
@@ -106,8 +110,14 @@ class Attempt:
         if await self._read() is not grpc.aio.EOF:
             raise ContractViolation("a message after the last chunk")
 
-    def close(self) -> None:
-        """Cancel what is still running, and give back what is booked. May be repeated."""
+    def close(self, failure: str = "") -> None:
+        """Cancel what is still running, and give back what is booked. May be repeated.
+
+        *failure*: what it ended with, for who follows it.
+        """
+        if not self._closed:
+            self._closed = True
+            self._watch.ended(failure)
         self._watchdog.stop()
         self._cancel()
         self._booking.end()
@@ -139,7 +149,9 @@ class Attempt:
             raise AttemptFailed(Reason.UNREACHABLE, "no connection in time") from exc
         # Of the deadline gRPC takes care; it tells Triton too.
         timeout_s = None if self._end_at is None else self._end_at - self._loop.time()
-        self._call = self.worker.stream_infer(self._request, timeout_s=timeout_s)
+        self._call = self.worker.stream_infer(
+            self._request, timeout_s=timeout_s, headers=self._watch.headers
+        )
 
     def _patience(self) -> tuple[float, Reason]:
         if self._chunks.ended:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-from gateway.generation import Chunk, Generation
+from gateway.generation import UNWATCHED, Chunk, Generation, GenerationWatch
 from gateway.upstream.attempt import UpstreamTimeouts
 from gateway.upstream.codec import encode_request
 from gateway.upstream.failures import Unobserved, UpstreamObserver
@@ -48,7 +48,9 @@ class TritonEngine:
         self._observer = observer or Unobserved()
         self._wall_clock = wall_clock
 
-    def generate(self, generation: Generation) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
+    def generate(
+        self, generation: Generation, watch: GenerationWatch = UNWATCHED
+    ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """One generation: chunks until one has a finish_reason.
 
         Entering chooses a worker and awaits nothing. Leaving, in any way, cancels
@@ -62,6 +64,8 @@ class TritonEngine:
         goes on behind the last token delivered, and the chunks show nothing of it but
         another `worker`.
 
+        *watch* is told of each worker that is asked.
+
         Raises UpstreamError: on entry only NO_WORKER; any while iterating.
         """
         remaining_s = None
@@ -73,6 +77,7 @@ class TritonEngine:
             self._pool,
             self._timeouts,
             self._observer,
+            watch,
             limits=self._limits,
             remaining_s=remaining_s,
         )

@@ -21,7 +21,13 @@ from typing import Self
 import anyio
 from tritonclient.grpc.service_pb2 import ModelInferRequest
 
-from gateway.generation import Chunk, Generation, UpstreamError, UpstreamFailure
+from gateway.generation import (
+    Chunk,
+    Generation,
+    GenerationWatch,
+    UpstreamError,
+    UpstreamFailure,
+)
 from gateway.upstream.affinity import affinity
 from gateway.upstream.attempt import Attempt, UpstreamTimeouts
 from gateway.upstream.failures import FINAL, AttemptFailed, Reason, UpstreamObserver, sum_up
@@ -63,6 +69,7 @@ class Run:
         pool: WorkerPool,
         timeouts: UpstreamTimeouts,
         observer: UpstreamObserver,
+        watch: GenerationWatch,
         *,
         limits: TakeoverLimits,
         remaining_s: float | None,
@@ -75,6 +82,7 @@ class Run:
         self._pool = pool
         self._timeouts = timeouts
         self._observer = observer
+        self._watch = watch
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._first_token_at = self._loop.time() + timeouts.first_token_s
@@ -98,7 +106,7 @@ class Run:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._close()
+        self._close("" if self._finished else "cancelled")
 
     def __aiter__(self) -> Self:
         return self
@@ -136,7 +144,7 @@ class Run:
         """
         if attempt.ended:  # the worker itself said so, in its last chunk
             await self._read_to_the_end(attempt)
-        self._close()
+        self._close(failed.reason.value)
         self._blame(attempt.worker, failed)
         self._count(failed)
         if (ending := self._turn.ending()) is not None:
@@ -200,6 +208,7 @@ class Run:
             rest,
             self._encode(rest),
             self._timeouts,
+            self._watch.attempt(worker.address, generated_tokens=len(self._turn)),
             first_token_at=first_token_at,
             end_at=self._end_at,
         )
@@ -232,7 +241,7 @@ class Run:
             failed,
         )
 
-    def _close(self) -> None:
+    def _close(self, failure: str = "") -> None:
         if self._attempt is not None:
-            self._attempt.close()
+            self._attempt.close(failure)
             self._attempt = None

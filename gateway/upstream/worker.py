@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +68,15 @@ class Worker:
             await self._channel.wait_for_state_change(state)
             state = self._channel.get_state(try_to_connect=True)
 
-    def stream_infer(self, request: ModelInferRequest, *, timeout_s: float | None) -> Any:
+    def stream_infer(
+        self,
+        request: ModelInferRequest,
+        *,
+        timeout_s: float | None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> Any:
         """A call under way: `read()` it until `grpc.aio.EOF`, `cancel()` it to leave."""
-        return self._stream_infer(request, timeout=timeout_s)
+        return self._stream_infer(request, timeout=timeout_s, metadata=headers or None)
 
     async def probe(self, model_name: str, *, timeout_s: float) -> WorkerLoad | None:
         """Ask the model itself whether it is well, tell `health`, and return its load.

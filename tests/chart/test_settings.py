@@ -95,6 +95,8 @@ def _is_said(value: Any, text: str) -> bool:
     match value:
         case tuple():
             return ",".join(value) == text
+        case bool():
+            return text == str(value).lower()
         case float() | int():
             return float(text) == value
         case _:
@@ -111,6 +113,7 @@ def test_every_setting_has_a_value_or_is_the_charts_own_business() -> None:
         *("admin_host", "admin_port", "admin_key"),
         *("admin_tls_certificate_file", "admin_tls_key_file"),
         *("spool_dir", "drain_delay_s", "drain_timeout_s"),
+        *("traces_url", "traces_share", "traces_of_clients", "traces_of_workers"),
     }
     assert from_values | own == set(Settings.model_fields)
     assert from_values & own == set()
@@ -120,6 +123,12 @@ def test_values_have_the_defaults_of_the_product() -> None:
     for key, value in _defaults()["gateway"]["config"].items():
         default = Settings.model_fields[_snake(key)].default
         assert (list(default) if isinstance(default, tuple) else default) == value, key
+
+
+def test_traces_have_the_defaults_of_the_product() -> None:
+    for key, value in _defaults()["traces"].items():
+        default = Settings.model_fields[f"traces_{_snake(key)}"].default
+        assert (default or "") == value, key
 
 
 @each_example

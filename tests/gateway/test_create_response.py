@@ -15,9 +15,12 @@ import pytest
 from gateway.beside_the_loop import BesideTheLoop
 from gateway.create_response import create_response
 from gateway.generation import (
+    UNWATCHED,
+    AttemptWatch,
     Chunk,
     FinishReason,
     Generation,
+    GenerationWatch,
     TokenLogprob,
     UpstreamError,
     UpstreamFailure,
@@ -102,7 +105,9 @@ class Stage:
         self.settled.append((usage, status))
 
     @asynccontextmanager
-    async def generate(self, generation: Generation) -> AsyncIterator[AsyncIterator[Chunk]]:
+    async def generate(
+        self, generation: Generation, watch: GenerationWatch
+    ) -> AsyncIterator[AsyncIterator[Chunk]]:
         await anyio.lowlevel.checkpoint()
         self.generations.append(generation)
         if self.chunks and isinstance(self.chunks[0], UpstreamError):
@@ -132,6 +137,11 @@ class Stage:
     async def fail(self, error: ApiError, events: Sequence[Event]) -> None:
         self.happened.append(f"fail {error.code}")
         await self.send(events)
+
+    def attempt(self, worker: str, *, generated_tokens: int) -> AttemptWatch:
+        return UNWATCHED
+
+    def validated(self) -> None: ...
 
     def rendered(self, input_tokens: int) -> None: ...
 

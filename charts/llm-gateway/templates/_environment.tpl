@@ -127,6 +127,14 @@ GATEWAY_WORKER_TLS_SERVER_NAME: {{ . }}
 {{- if and (eq .Values.redis.mode "external") (ne .Values.redis.external.withoutPassword "refuse") }}
 GATEWAY_REDIS_WITHOUT_PASSWORD: {{ .Values.redis.external.withoutPassword }}
 {{- end }}
+{{- with .Values.traces }}
+{{- if .url }}
+GATEWAY_TRACES_URL: {{ .url | quote }}
+GATEWAY_TRACES_SHARE: {{ .share | quote }}
+GATEWAY_TRACES_OF_CLIENTS: {{ .ofClients }}
+GATEWAY_TRACES_OF_WORKERS: {{ .ofWorkers | quote }}
+{{- end }}
+{{- end }}
 {{- with .Values.gateway.oidc }}
 GATEWAY_OIDC: {{ toJson . | quote }}
 {{- end }}

@@ -30,3 +30,13 @@ podSelector:
     {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* The collector's port, wherever it is; nothing without traces. */}}
+{{- define "llm-gateway.egressToCollector" -}}
+{{- with .Values.traces.url -}}
+{{- $host := (urlParse .).host -}}
+{{- $port := ternary 443 80 (hasPrefix "https:" .) -}}
+{{- if regexMatch ":[0-9]+$" $host }}{{ $port = regexFind "[0-9]+$" $host | int }}{{ end -}}
+- ports: [{port: {{ $port }}}]
+{{- end -}}
+{{- end -}}

@@ -58,6 +58,14 @@ HF_HUB_OFFLINE: "1"
 # The model loads the weights in the stub's initialisation.
 - --backend-config=python,stub-timeout-seconds={{ int $workers.tensorrtllm.startupSeconds }}
 {{- end }}
+{{- if and .Values.traces.url .Values.traces.ofWorkers }}
+# Only of requests that come with a trace: gateways decide which those are.
+- --trace-config=mode=opentelemetry
+- --trace-config=rate=0
+- --trace-config=level=TIMESTAMPS
+- --trace-config=opentelemetry,url={{ .Values.traces.url }}
+- --trace-config=opentelemetry,resource=service.name=llm-gateway-worker
+{{- end }}
 {{- if $workers.tls.enabled }}
 - --grpc-use-ssl=true
 - --grpc-use-ssl-mutual=true

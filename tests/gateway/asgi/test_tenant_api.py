@@ -16,6 +16,7 @@ from gateway.asgi.boundary import RequestBoundary
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.tenant_api import tenant_api
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.traces import UNTRACED
 
 
 class Broken:
@@ -41,6 +42,7 @@ def an_api(registry: CollectorRegistry) -> RequestBoundary:
         broken,  # type: ignore[arg-type]
         RequestsInFlight(),
         Metrics(registry, model="m"),
+        UNTRACED,
         version="0",
     )
     assert isinstance(boundary, RequestBoundary)
