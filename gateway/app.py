@@ -69,6 +69,13 @@ from gateway.store.spool import Spool
 from gateway.store.standing import Standings
 from gateway.store.usage import UsageReader
 from gateway.store.usage_buckets import UsageBuckets
+from gateway.telemetry.collectors import (
+    LoopCollector,
+    SchedulerCollector,
+    SettlementCollector,
+    WorkerCollector,
+)
+from gateway.telemetry.loop_lag import measure_loop_lag
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.scheduler import SchedulerTelemetry
 from gateway.telemetry.settlements import SettlementTelemetry
@@ -238,14 +245,16 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         gateways=lambda: replicas.count or 1,
         on_forgotten=upstream_telemetry.worker_forgotten,
     )
-    metrics.watch_workers(pool)
+    registry.register(WorkerCollector(pool))
     scheduler = Scheduler(
         pool,
         QueueLimits(per_project=settings.queue_per_project, patience_s=settings.queue_timeout_s),
         observer=SchedulerTelemetry(metrics),
     )
     pool.on_news = scheduler.fill
-    metrics.watch_scheduler(scheduler, pool)
+    registry.register(SchedulerCollector(scheduler, pool))
+    registry.register(SettlementCollector(settler))
+    registry.register(LoopCollector())
     timeouts = UpstreamTimeouts(
         first_token_s=settings.first_token_timeout_s, idle_s=settings.idle_timeout_s
     )
@@ -370,6 +379,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         tasks.start_soon(reaper.run)
         tasks.start_soon(reserver.run)
         tasks.start_soon(readiness.watch)
+        tasks.start_soon(measure_loop_lag, metrics.loop_lag_s.observe)
         gateway = Gateway(tenant, ops, admin, metrics, readiness, in_flight)
         try:
             yield gateway

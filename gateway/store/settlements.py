@@ -83,8 +83,6 @@ class SettlementObserver(Protocol):
 
     def settled(self, verdict: Verdict) -> None: ...
 
-    def pending(self, settlements: int) -> None: ...
-
     def undurable(self, settlements: int) -> None: ...
 
     def spooled(self, in_file_bytes: int) -> None: ...
@@ -142,6 +140,13 @@ class Settler:
     def pending(self) -> int:
         """How many settlements are not yet in Redis."""
         return len(self._waiting)
+
+    @property
+    def oldest_s(self) -> float:
+        """How long the oldest of them has waited; 0 if none does."""
+        for settlement in self._waiting.values():
+            return max(0.0, self._unix_time() - settlement.made_at)
+        return 0.0
 
     @property
     def undurable(self) -> int:
@@ -330,7 +335,6 @@ class Settler:
             self._lose(settlement, f"{self._max_pending} wait already")
             return
         self._waiting[settlement.response_id] = settlement
-        self._observer.pending(len(self._waiting))
         self._something_waits.set()
 
     async def _give_up(self, settlement: Settlement) -> None:
@@ -358,6 +362,5 @@ class Settler:
     def _forget(self, settlement: Settlement) -> None:
         # `flush` and `run` may say the same one; whoever comes second finds nothing.
         self._waiting.pop(settlement.response_id, None)
-        self._observer.pending(len(self._waiting))
         if not self._waiting:
             self._something_waits = anyio.Event()

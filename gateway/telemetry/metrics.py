@@ -6,17 +6,20 @@ tenant chose. One registry, made by `app.py`; nothing here is global.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Summary,
+    disable_created_metrics,
+)
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
-from gateway.quota.service_tier import ServiceTier
+# A series beside each counter and histogram that tells when it was made: nobody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # OpenTelemetry's advised buckets for GenAI servers, continued where a reasoning
 # model goes on (duration, first token) or is faster than they can show (per token).
@@ -41,23 +44,20 @@ _STATION_S = (0.0005, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 1
 _TOKENS = tuple(4**n for n in range(1, 10))
 _WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 30, 60, 120)
 
+_LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1)
+
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name")
 
 
-class WorkerStatus(Protocol):
-    """What the worker pool tells of one worker."""
-
-    @property
-    def address(self) -> str: ...
-    @property
-    def up(self) -> bool: ...
-    @property
-    def in_flight(self) -> int: ...
+OUTCOMES: Final = (
+    *("ok", "incomplete", "client_cancel", "client_error", "limited"),
+    *("overloaded", "upstream", "store", "internal"),
+)
+CUT_BY: Final = ("worker", "drain", "timeout", "internal", "other")
 
 
 class Metrics:
     def __init__(self, registry: CollectorRegistry, *, model: str) -> None:
-        self._registry = registry
         ProcessCollector(registry=registry)
         self.http_requests = Counter(
             "gw_http_requests",
@@ -227,11 +227,6 @@ class Metrics:
             "Leases settled for gateways that are gone",
             registry=registry,
         )
-        self.settlements_pending = Gauge(
-            "gw_settlements_pending",
-            "Settlements that are not in Redis yet; above 0 for long means trouble",
-            registry=registry,
-        )
         self.shadow_refusals = Counter(
             "gw_shadow_refusals",
             "Requests admitted though a quota in shadow mode would have refused them",
@@ -249,6 +244,24 @@ class Metrics:
             ("worker", "reason"),
             registry=registry,
         )
+        self.worker_attempts = Counter(
+            "gw_worker_attempts",
+            "Generations that a worker was asked for, takeovers included",
+            ("worker",),
+            registry=registry,
+        )
+        self.worker_first_token_s = Summary(
+            "gw_worker_first_token_seconds",
+            "From asking a worker to its first token",
+            ("worker",),
+            registry=registry,
+        )
+        self.worker_per_token_s = Summary(
+            "gw_worker_time_per_token_seconds",
+            "Mean time between the tokens of one answer, of those that one worker gave alone",
+            ("worker",),
+            registry=registry,
+        )
         self.worker_takeovers = Counter(
             "gw_worker_takeovers",
             "Generations that another worker took over: before_first_token or mid_stream",
@@ -264,15 +277,28 @@ class Metrics:
         self.draining = Gauge(
             "gw_draining", "1 from SIGTERM until the process ends", registry=registry
         )
-        tasks = Gauge(
-            "gw_event_loop_tasks",
-            "Tasks of the event loop, this scrape's included",
+        self.loop_lag_s = Histogram(
+            "gw_loop_lag_seconds",
+            "How late the event loop was for an appointment, ten times a second",
+            buckets=_LAG_S,
             registry=registry,
         )
-        tasks.set_function(_tasks)
         self._build_info = Gauge(
             "gw_build_info", "Always 1; the version is a label", ("version",), registry=registry
         )
+
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Make the series that alerts ask for: a rate cannot see the first of what was not there."""
+        for word in OUTCOMES:
+            self.outcomes.labels(word)
+        for word in CUT_BY:
+            self.streams_cut.labels(word)
+        for word in ("input", "cached", "output", "reasoning"):
+            self.tokens.labels(word)
+        for word in ("before_first_token", "mid_stream"):
+            self.worker_takeovers.labels(word)
 
     def set_version(self, version: str) -> None:
         self._build_info.labels(version).set(1)
@@ -297,68 +323,15 @@ class Metrics:
     def schema_checked(self, result: str, seconds: float) -> None:
         self._schema_checks_s.labels(result).observe(seconds)
 
+    def forget_worker(self, address: str) -> None:
+        """It has long been gone: end its series, or there would be more every day."""
+        for metric in (
+            self.worker_attempts,
+            self.worker_failures,
+            self.worker_first_token_s,
+            self.worker_per_token_s,
+        ):
+            metric.remove_by_labels({"worker": address})
+
     def store_operation(self, operation: str, result: str, seconds: float) -> None:
         self.store_s.labels(operation, result).observe(seconds)
-
-    def watch_workers(self, pool: _Pool) -> None:
-        """Tell of *pool*'s workers at every scrape."""
-        self._registry.register(_WorkerCollector(pool))
-
-    def watch_scheduler(self, scheduler: _Scheduler, pool: _Pool) -> None:
-        """Tell of those who wait, and of the places there are, at every scrape."""
-        self._registry.register(_SchedulerCollector(scheduler, pool))
-
-
-class _Scheduler(Protocol):
-    @property
-    def in_service(self) -> int: ...
-    def waiting_by_tier(self) -> Mapping[ServiceTier, int]: ...
-
-
-class _Pool(Protocol):
-    def slots(self) -> int: ...
-    def statuses(self) -> Iterable[WorkerStatus]: ...
-
-
-def _tasks() -> int:
-    try:
-        return len(asyncio.all_tasks())
-    except RuntimeError:
-        return 0  # scraped from outside a loop
-
-
-class _SchedulerCollector(Collector):
-    def __init__(self, scheduler: _Scheduler, pool: _Pool) -> None:
-        self._scheduler = scheduler
-        self._pool = pool
-
-    def collect(self) -> Iterable[Metric]:
-        queued = GaugeMetricFamily(
-            "gw_queued_requests", "Requests that wait for a place with a worker", labels=["tier"]
-        )
-        for tier, count in self._scheduler.waiting_by_tier().items():
-            queued.add_metric([tier.value], count)
-        in_service = GaugeMetricFamily(
-            "gw_slots_in_use", "Requests of this gateway that have a place with a worker"
-        )
-        in_service.add_metric([], self._scheduler.in_service)
-        slots = GaugeMetricFamily(
-            "gw_slots", "Places that all workers have together, as they say and we have learned"
-        )
-        slots.add_metric([], self._pool.slots())
-        return queued, in_service, slots
-
-
-class _WorkerCollector(Collector):
-    def __init__(self, pool: _Pool) -> None:
-        self._pool = pool
-
-    def collect(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily("gw_worker_up", "1 if the worker takes requests", labels=["worker"])
-        in_flight = GaugeMetricFamily(
-            "gw_worker_inflight", "Generations of this gateway on the worker", labels=["worker"]
-        )
-        for status in self._pool.statuses():
-            up.add_metric([status.address], float(status.up))
-            in_flight.add_metric([status.address], status.in_flight)
-        return up, in_flight

@@ -68,6 +68,8 @@ class RequestTelemetry:
         self._usage: Usage | None = None
         self._outcome: str | None = None
         self._worker: str | None = None
+        self._attempts = 0
+        self._attempt_at = 0.0
         self._in_flight = False
         self._reserved_at: float | None = None
         self._waited_s: float | None = None
@@ -116,6 +118,9 @@ class RequestTelemetry:
         self._metrics.dropped.labels(kind).inc(count)
 
     def attempt(self, worker: str, *, generated_tokens: int) -> AttemptWatch:
+        self._metrics.worker_attempts.labels(worker).inc()
+        self._attempts += 1
+        self._attempt_at = time.perf_counter()
         if self._trace is None:
             return UNWATCHED
         return self._trace.attempt(worker, generated_tokens=generated_tokens)
@@ -129,6 +134,7 @@ class RequestTelemetry:
             self._first_token_at = now
             self._worker = chunk.worker
             self._metrics.first_token_s.observe(now - self._started_at, self._exemplar)
+            self._metrics.worker_first_token_s.labels(chunk.worker).observe(now - self._attempt_at)
         elif now - self._last_token_at > self._longest_gap_s:
             self._longest_gap_s = now - self._last_token_at
         self._last_token_at = now
@@ -154,6 +160,8 @@ class RequestTelemetry:
             generating_s = self._last_token_at - self._first_token_at
             per_token_s = generating_s / (self._output_tokens - 1)
             self._metrics.per_token_s.observe(per_token_s, self._exemplar)
+            if self._attempts == 1:
+                self._metrics.worker_per_token_s.labels(self._worker).observe(per_token_s)
             self._metrics.longest_gap_s.observe(self._longest_gap_s, self._exemplar)
         self.enter("settle")
 

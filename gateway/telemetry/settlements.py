@@ -14,9 +14,6 @@ class SettlementTelemetry:
     def settled(self, verdict: str) -> None:
         self._metrics.settle_verdicts.labels(verdict).inc()
 
-    def pending(self, settlements: int) -> None:
-        self._metrics.settlements_pending.set(settlements)
-
     def undurable(self, settlements: int) -> None:
         self._metrics.settlements_undurable.set(settlements)
 

@@ -15,8 +15,7 @@ class UpstreamTelemetry:
         self._metrics.worker_failures.labels(address, reason).inc()
 
     def worker_forgotten(self, address: str) -> None:
-        """It has long been gone: end its series, or there would be more every day."""
-        self._metrics.worker_failures.remove_by_labels({"worker": address})
+        self._metrics.forget_worker(address)
 
     def taken_over(self, generated_tokens: int) -> None:
         when = "mid_stream" if generated_tokens else "before_first_token"

@@ -87,9 +87,6 @@ class Watcher:
     def settled(self, verdict: Verdict) -> None:
         self.heard.append(("settled", verdict))
 
-    def pending(self, settlements: int) -> None:
-        self.heard.append(("pending", settlements))
-
     def undurable(self, settlements: int) -> None:
         self.heard.append(("undurable", settlements))
 
@@ -142,20 +139,22 @@ async def test_a_settlement_is_in_redis_when_settle_returns() -> None:
 
 
 async def test_settlements_wait_while_redis_is_away_and_all_arrive() -> None:
-    ledger, watcher = FlakyLedger(), Watcher()
-    settler = settler_of(ledger, watcher)
+    ledger, now = FlakyLedger(), [0.0]
+    settler = settler_of(ledger, unix_time=lambda: now[0])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(settler.run)
         ledger.away = True
+        assert settler.oldest_s == 0
         for response_id in "abc":
             await settle(settler, response_id)
-        assert settler.pending == 3
+            now[0] += 1
+        assert (settler.pending, settler.oldest_s) == (3, 3.0)
         ledger.away = False
         await until(lambda: settler.pending == 0)
         await settle(settler, "d")
         tasks.cancel_scope.cancel()
     assert sorted(ledger.charged) == ["a", "b", "c", "d"]
-    assert watcher.told("pending") == [1, 2, 3, 2, 1, 0]
+    assert settler.oldest_s == 0
 
 
 async def test_a_settlement_older_than_its_marker_is_given_up_and_not_charged_twice() -> None:

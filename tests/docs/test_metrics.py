@@ -1,0 +1,72 @@
+"""docs/metrics.md names every metric there is, and no other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+
+from gateway.quota.service_tier import ServiceTier
+from gateway.telemetry.collectors import (
+    LoopCollector,
+    SchedulerCollector,
+    SettlementCollector,
+    WorkerCollector,
+    WorkerStatus,
+)
+from gateway.telemetry.metrics import Metrics
+
+_ROW = re.compile(r"^\| `([a-z_]+)` \| ([a-z_*, ]*) ?\| ", re.MULTILINE)
+
+
+class Nobody:
+    """No worker, no queue, no settlement."""
+
+    pending, oldest_s, in_service = 0, 0.0, 0
+
+    def slots(self) -> int:
+        return 0
+
+    def statuses(self) -> Iterable[WorkerStatus]:
+        return ()
+
+    def waiting_by_tier(self) -> dict[ServiceTier, int]:
+        return {}
+
+
+@pytest.fixture(scope="module")
+def families() -> list[Metric]:
+    registry = CollectorRegistry()
+    Metrics(registry, model="m")
+    nobody = Nobody()
+    for collector in (
+        WorkerCollector(nobody),
+        SchedulerCollector(nobody, nobody),
+        SettlementCollector(nobody),
+        LoopCollector(),
+    ):
+        registry.register(collector)
+    return [family for family in registry.collect() if not family.name.startswith("process_")]
+
+
+def documented() -> dict[str, str]:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    return dict(_ROW.findall(text.partition("## ")[0]))
+
+
+def test_every_metric_is_in_the_document_and_back(families: list[Metric]) -> None:
+    assert {family.name for family in families} == set(documented())
+
+
+def test_none_has_a_label_that_a_tenant_fills(families: list[Metric]) -> None:
+    """Each project of ten thousand would be a series of its own."""
+    labels = {label.strip() for text in documented().values() for label in text.split(",")}
+    assert labels == {
+        *("", "route", "code", "stream", "outcome", "reason", "result", "type", "kind", "tier"),
+        *("gen_ai_*", "error_type", "concern", "op", "verdict", "quota", "scope", "worker"),
+        *("when", "by", "station", "version"),
+    }
