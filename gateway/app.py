@@ -75,6 +75,7 @@ from gateway.telemetry.collectors import (
     SettlementCollector,
     WorkerCollector,
 )
+from gateway.telemetry.log_level import LogLevel
 from gateway.telemetry.loop_lag import measure_loop_lag
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.scheduler import SchedulerTelemetry
@@ -349,7 +350,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         serves_without_redis=lambda: local.may_serve,
         unfit=lambda: store_check.why_unfit,
     )
-    ops = ops_api(registry, readiness.why_not)
+    ops = ops_api(registry, readiness.why_not, LogLevel(settings.log_level))
 
     async with (
         redis,

@@ -23,6 +23,7 @@ from gateway.responses.dialect import ObjectName
 from gateway.store.address import is_one_server
 from gateway.store.address import read_address as read_store_address
 from gateway.store.server_check import VersionCheck
+from gateway.telemetry.log_level import LEVELS
 from gateway.upstream.credentials import WorkerTls
 from gateway.upstream.endpoints import DNS_PREFIX
 
@@ -206,8 +207,8 @@ class Settings(BaseSettings):
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:
-        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ValueError("use DEBUG, INFO, WARNING or ERROR")
+        if value.upper() not in LEVELS:
+            raise ValueError(f"use one of {', '.join(LEVELS)}")
         return value.upper()
 
     @field_validator("redis_url")

@@ -3,6 +3,7 @@
 /healthz   200 while the process can answer at all; else it should be restarted
 /readyz    200 while it can serve: not draining, Redis answers, a worker is up
 /metrics   for Prometheus; also while draining
+/log-level GET tells it; PUT ?level=DEBUG&seconds=600 changes it for a while
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gateway.telemetry.log_level import DEFAULT_S, LogLevel
+
 # What keeps the gateway from serving, in words; None when nothing does.
 ReadinessCheck = Callable[[], Awaitable[str | None]]
 
 
-def ops_api(registry: CollectorRegistry, why_not_ready: ReadinessCheck) -> ASGIApp:
+def ops_api(
+    registry: CollectorRegistry, why_not_ready: ReadinessCheck, log_level: LogLevel
+) -> ASGIApp:
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -39,10 +44,26 @@ def ops_api(registry: CollectorRegistry, why_not_ready: ReadinessCheck) -> ASGIA
             encode, content_type = choose_encoder("")
         return Response(encode(registry), headers={"content-type": content_type})
 
+    async def level(request: Request) -> Response:
+        if request.method == "PUT":
+            try:
+                log_level.set(
+                    request.query_params.get("level", ""),
+                    float(request.query_params.get("seconds", DEFAULT_S)),
+                )
+            except ValueError as exc:
+                usage = "PUT /log-level?level=DEBUG&seconds=600"
+                return PlainTextResponse(f"{exc}; for example: {usage}\n", status_code=400)
+        told = f"{log_level.now}\n"
+        if log_level.seconds_left:
+            told = f"{log_level.now} for {log_level.seconds_left:.0f} s more\n"
+        return PlainTextResponse(told)
+
     return Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
+            Route("/log-level", level, methods=["GET", "PUT"]),
         ]
     )

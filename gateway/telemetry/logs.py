@@ -11,6 +11,8 @@ from typing import IO
 
 import orjson
 
+# The logger of changes: to be kept apart, and longer.
+AUDIT = "gateway.audit"
 # What a record may carry in `extra={"fields": {...}}`.
 FIELDS = "fields"
 
@@ -37,5 +39,7 @@ def configure_logs(level: str, stream: IO[str]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Who changed what is told whatever the level: a log of changes must have no gaps.
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
     # Every request has a line of ours; uvicorn's would be a second one.
     logging.getLogger("uvicorn.access").disabled = True

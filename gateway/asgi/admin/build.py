@@ -33,10 +33,10 @@ from gateway.store.principals import Principals
 from gateway.store.standing import Standings
 from gateway.store.usage import UsageReader
 from gateway.store.usage_buckets import UsageBuckets
-from gateway.telemetry.logs import FIELDS
+from gateway.telemetry.logs import AUDIT, FIELDS
 from gateway.telemetry.metrics import Metrics
 
-_log = logging.getLogger(__name__)
+_audit_log = logging.getLogger(AUDIT)
 
 
 def build_admin_api(
@@ -79,7 +79,7 @@ def build_admin_api(
 def _logged(entry: AuditEntry) -> None:
     """In the log of this process as well: whoever can write Redis cannot rewrite both."""
     change, actor = entry.change, entry.actor
-    _log.info(
+    _audit_log.info(
         "audit",
         extra={
             FIELDS: {
