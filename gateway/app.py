@@ -61,6 +61,7 @@ from gateway.store.local_mode import LocalMode
 from gateway.store.open_leases import OpenLeases
 from gateway.store.ping import RedisPing
 from gateway.store.reaper import Reaper
+from gateway.store.refusals import RefusalCounts
 from gateway.store.replicas import Replicas
 from gateway.store.reserver import Reserver
 from gateway.store.server_check import StoreCheck
@@ -203,6 +204,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             last_standing.note(project_id, None, known.project)
             last_standing.note(project_id, kid, known.key)
 
+    refusals = RefusalCounts(redis)
     leased_projects = LeasedProjects(
         redis, quiet_after_s=max(QUIET_AFTER_S, 2 * settings.max_duration_s)
     )
@@ -213,6 +215,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         local=local,
         may_admit=lambda: not settler.full,
         on_reserved=on_reserved,
+        on_refused=refusals.note,
     )
     leases = OpenLeases(
         ledger,
@@ -376,6 +379,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         tasks.start_soon(last_standing.run)
         tasks.start_soon(denylist.run)
         tasks.start_soon(last_used.run)
+        tasks.start_soon(refusals.run)
         tasks.start_soon(tokens.run)
         tasks.start_soon(reaper.run)
         tasks.start_soon(reserver.run)

@@ -121,6 +121,10 @@ def ledger(project_id: str) -> str:
     return _tagged(project_id, "lg")
 
 
+def refusals(project_id: str) -> str:
+    return _tagged(project_id, "rf")
+
+
 def _checked(kind: IdKind, text: str) -> str:
     assert is_id(kind, text), f"not an id of {kind}: {text!r}"
     return text

@@ -14,6 +14,7 @@ from typing import Protocol, Unpack
 
 import anyio
 
+from gateway.quota.limits import Quota
 from gateway.quota.reservation import RateLimitState, Refused, Reservation, Stale
 from gateway.store.errors import StoreUnavailable
 from gateway.store.guard import Guard, Unguarded
@@ -58,16 +59,19 @@ class Reserver:
         local: Local | None = None,
         may_admit: Callable[[], bool] = lambda: True,
         on_reserved: Callable[[str, str], None] = lambda project_id, kid: None,
+        on_refused: Callable[[str, Quota], None] = lambda project_id, quota: None,
     ) -> None:
         """*projects*: the list that reapers look through. *local*: who admits while Redis does
         not answer; nobody if it is None. *may_admit*: whether what is admitted now could be
-        charged later. *on_reserved* is told whose request Redis has admitted."""
+        charged later. *on_reserved* is told whose request Redis has admitted, *on_refused* whose was
+        refused by which quota, here or there."""
         self._ledger = ledger
         self._projects = projects
         self._guard = guard or Unguarded()
         self._local = local
         self._may_admit = may_admit
         self._on_reserved = on_reserved
+        self._on_refused = on_refused
         self._waiting: OrderedDict[str, ReserveRequest] = OrderedDict()  # by lease id
         self._something_waits = anyio.Event()
 
@@ -78,6 +82,12 @@ class Reserver:
 
     async def reserve(self, **request: Unpack[ReserveRequest]) -> Reservation | Refused | Stale:
         """As `RedisLedger.reserve`, within PATIENCE_S. Raises StoreUnavailable."""
+        answer = await self._reserve(request)
+        if isinstance(answer, Refused):
+            self._on_refused(request["project_id"], answer.quota)
+        return answer
+
+    async def _reserve(self, request: ReserveRequest) -> Reservation | Refused | Stale:
         if not self._may_admit():
             raise StoreUnavailable("no more settlements can be kept")
         was_asked = not self._guard.is_open

@@ -104,13 +104,13 @@ class UsageReader:
             reply: Any = await self._redis.xrange(
                 keys.ledger(project_id), min=f"({after}", max="+", count=count
             )
-        return [_ledger_entry(text(entry_id), fields(entry)) for entry_id, entry in reply]
+        return [ledger_entry(text(entry_id), fields(entry)) for entry_id, entry in reply]
 
     async def ledger_end(self, project_id: str, *, count: int) -> list[LedgerEntry]:
         """The last *count* entries, oldest first."""
         with store_errors():
             reply: Any = await self._redis.xrevrange(keys.ledger(project_id), count=count)
-        return [_ledger_entry(text(entry_id), fields(entry)) for entry_id, entry in reversed(reply)]
+        return [ledger_entry(text(entry_id), fields(entry)) for entry_id, entry in reversed(reply)]
 
 
 def _daily_usage(day: date, field: str, counters: bytes) -> DailyUsage:
@@ -118,7 +118,8 @@ def _daily_usage(day: date, field: str, counters: bytes) -> DailyUsage:
     return DailyUsage(day, model, kid, *read_counters(counters))
 
 
-def _ledger_entry(entry_id: str, entry: dict[str, str]) -> LedgerEntry:
+def ledger_entry(entry_id: str, entry: dict[str, str]) -> LedgerEntry:
+    """An entry of the stream `gw:{project}:lg`."""
     response_id, kid, model, status, verdict, *numbers = entry["e"].split(",")
     requests, input_, cached, output, reasoning, day, admitted_at_ms = map(int, numbers)
     return LedgerEntry(

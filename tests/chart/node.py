@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.chart.helm import Object, Rendered
 from tests.stack.gateway import is_ready
-from tests.stack.process import Process, free_port
+from tests.stack.process import Process, accepts_connections, free_port
 from tests.stack.triton import TritonPorts, start_triton
 
 _BIN = Path(sys.executable).parent
@@ -29,6 +29,7 @@ _PORTS = {
     "gateway": ("8080", "9100", "9443"),
     "worker": ("8000", "8001", "8002"),
     "redis": ("6379",),
+    "usage-exporter": ("9101",),
 }
 NAMESPACE = "inference"
 
@@ -132,6 +133,19 @@ class Node:
             log=container.directory / "log",
             env=container.env,
         )
+
+    def start_usage_exporter(self) -> Process:
+        """Told of on the port `self.ports["usage-exporter", "9101"]`."""
+        container = self.container(f"Deployment/{self.fullname}-usage-exporter")
+        port = self.ports["usage-exporter", "9101"]
+        process = Process(
+            "The usage exporter",
+            [sys.executable, *container.command[1:]],
+            log=container.directory / "log",
+            env={**container.env, "USAGE_EXPORTER_PORT": str(port)},
+        )
+        process.wait_until(lambda: accepts_connections(port), timeout_s=30)
+        return process
 
     def gateway_is_ready(self) -> bool:
         return is_ready(self.ports["gateway", "9100"])

@@ -21,7 +21,9 @@ from tests.chart.helm import CHART, Rendered, render
 from tests.chart.node import NAMESPACE, Node
 from tests.stack.demo import gwctl
 from tests.stack.process import Process, StartError, accepts_connections, free_port
+from tests.stack.product import metric_sample
 from tests.stack.redis import start_redis
+from tests.system.waiting import wait_until
 
 # Helm reads numbers as floats; this one has to arrive as it is.
 MONTHLY_TOKENS = 512_000_000_001
@@ -59,7 +61,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Zero values, and something to seed."""
     rendered = render(
         sets=(f"seed.declarations={SEED}", f'seed.tokensSecret="{TOKEN_SECRET}"')
-        + ('workers.simulator.config={"tokensPerSecond": 50}',)
+        + ('workers.simulator.config={"tokensPerSecond": 50}', "usageExporter.intervalSeconds=0.5")
     )
     secrets = {TOKEN_SECRET: {"seeded": TOKEN}}
     found = Node(rendered, tmp_path_factory.mktemp("node"), secrets)
@@ -95,6 +97,45 @@ def test_helm_test_fails_when_nobody_is_there(node: Node, tmp_path: Path) -> Non
     done = nowhere.run("Pod/gw-llm-gateway-test")
     assert done.returncode == 1
     assert "Connection refused" in done.stderr
+
+
+def test_the_usage_exporter_tells_what_the_gateways_have_charged(
+    node: Node, client: httpx.Client
+) -> None:
+    exporter = node.start_usage_exporter()
+    try:
+        port = node.ports["usage-exporter", "9101"]
+
+        def told(metric: str, **labels: str) -> float:
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            return metric_sample(text, metric, {"project": "prj_seeded", **labels})
+
+        wait_until(
+            lambda: (
+                metric_sample(
+                    httpx.get(f"http://127.0.0.1:{port}/metrics").text,
+                    "gw_usage_exporter_looks_total",
+                    {"result": "done"},
+                )
+                > 0
+            ),
+            "it has looked",
+        )
+        answer = client.post("/v1/responses", json={"model": "gpt-oss-120b", "input": "Hello"})
+        usage = answer.json()["usage"]
+        wait_until(
+            lambda: (
+                told("gw_project_tokens_total", type="output") == usage["output_tokens"]
+                and told("gw_project_tokens_total", type="input") == usage["input_tokens"]
+                and told("gw_project_requests_total", status="completed") == 1
+            ),
+            "the answer was told, and nothing else",
+            timeout_s=60,
+        )
+        assert 0 < told("gw_project_budget_used_ratio", period="month") < 1e-3
+        assert told("gw_project_info", name="seeded") == 1
+    finally:
+        exporter.stop()
 
 
 def test_redis_knows_nobody_without_the_password_but_answers_probes(node: Node) -> None:

@@ -29,7 +29,7 @@ def test_every_kubernetes_takes_every_example(values: tuple[Path, ...], version:
 
 
 def test_a_field_that_there_is_not_would_be_found() -> None:
-    deployment = render().one("Deployment")
+    deployment = render().one("Deployment", "-gateway")
     wrong = {**deployment, "spec": {**deployment["spec"], "replica": 2}}
     assert complaints(deployment, "1.30") == []
     assert len(complaints(wrong, "1.30")) == 1

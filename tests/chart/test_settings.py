@@ -41,7 +41,7 @@ VARIABLES = {variable(name): name for name in Settings.model_fields}
 
 def environment(rendered: Rendered) -> dict[str, str]:
     """Of the gateway's container, as the kubelet puts it together; secrets made up."""
-    container = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]
+    container = rendered.one("Deployment", "-gateway")["spec"]["template"]["spec"]["containers"][0]
     (source,) = container["envFrom"]
     (settings,) = [
         each
@@ -196,7 +196,7 @@ def test_the_user_of_the_internal_redis_has_the_rights_that_it_needs() -> None:
 @each_example
 def test_pods_have_the_time_to_end_that_they_take(values: tuple[Path, ...]) -> None:
     rendered = render(*values)
-    pod = rendered.one("Deployment")["spec"]["template"]["spec"]
+    pod = rendered.one("Deployment", "-gateway")["spec"]["template"]["spec"]
     found = environment(rendered)
     hook = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {})
     delay, timeout = (float(found[f"GATEWAY_DRAIN_{name}_S"]) for name in ("DELAY", "TIMEOUT"))

@@ -155,12 +155,12 @@ def test_a_change_restarts_what_it_is_about(change: str, restarted: set[str]) ->
 def test_an_upgrade_does_not_set_back_what_was_scaled(mode: str) -> None:
     prometheus = 'gateway.autoscaling.prometheusAddress="http://prometheus:9090"'
     rendered = render(sets=(f'gateway.autoscaling.mode="{mode}"', prometheus))
-    assert "replicas" not in rendered.one("Deployment")["spec"]
-    assert render().one("Deployment")["spec"]["replicas"] == 2
+    assert "replicas" not in rendered.one("Deployment", "-gateway")["spec"]
+    assert render().one("Deployment", "-gateway")["spec"]["replicas"] == 2
 
 
 def test_a_rollout_takes_no_gateway_away_before_there_is_another() -> None:
-    spec = render().one("Deployment")["spec"]
+    spec = render().one("Deployment", "-gateway")["spec"]
     assert spec["strategy"] == {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     assert spec["minReadySeconds"] == 10
 

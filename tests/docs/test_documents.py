@@ -9,19 +9,25 @@ from gateway.config import Settings
 from gateway.iam.conditions import NAMES
 from gateway.iam.permissions import PERMISSION_SETS
 from gateway.responses.error_table import ERROR_TABLE
+from gateway.usage_exporter.settings import ExporterSettings
 
 DOCS = Path("docs")
 
 
-def test_every_setting_of_the_gateway_is_documented_with_its_default() -> None:
+def test_every_setting_of_gateway_and_exporter_is_documented_with_its_default() -> None:
     rows = dict(
         re.findall(
             r"^\| `([A-Z_]+)` \| ([^|]+?) \|", (DOCS / "configuration.md").read_text(), re.MULTILINE
         )
     )
     expected = {}
-    for name, field in Settings.model_fields.items():
-        variable = str(field.validation_alias or f"GATEWAY_{name.upper()}")
+    fields = [
+        (f"{prefix}_{name.upper()}", field)
+        for prefix, settings in (("GATEWAY", Settings), ("USAGE_EXPORTER", ExporterSettings))
+        for name, field in settings.model_fields.items()
+    ]
+    for name, field in fields:
+        variable = str(field.validation_alias or name)
         default = field.default
         if field.is_required():
             text = "required"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from gateway.quota.service_tier import ServiceTier
+from gateway.store.project_activity import ProjectActivity
 from gateway.telemetry.collectors import (
     LoopCollector,
     SchedulerCollector,
@@ -19,6 +21,7 @@ from gateway.telemetry.collectors import (
     WorkerStatus,
 )
 from gateway.telemetry.metrics import Metrics
+from gateway.usage_exporter.__main__ import Exporter
 
 _ROW = re.compile(r"^\| `([a-z_]+)` \| ([a-z_*, ]*) ?\| ", re.MULTILINE)
 
@@ -53,13 +56,20 @@ def families() -> list[Metric]:
     return [family for family in registry.collect() if not family.name.startswith("process_")]
 
 
-def documented() -> dict[str, str]:
+def documented(*, by_project: bool = False) -> dict[str, str]:
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    return dict(_ROW.findall(text.partition("## ")[0]))
+    gateways, projects = text.split("## By project")
+    return dict(_ROW.findall(projects.partition("## ")[0] if by_project else gateways))
 
 
 def test_every_metric_is_in_the_document_and_back(families: list[Metric]) -> None:
     assert {family.name for family in families} == set(documented())
+
+
+def test_so_is_every_metric_of_the_usage_exporter() -> None:
+    registry = CollectorRegistry()
+    Exporter(cast(ProjectActivity, None), registry, projects=1)
+    assert {each.name for each in registry.collect()} == set(documented(by_project=True))
 
 
 def test_none_has_a_label_that_a_tenant_fills(families: list[Metric]) -> None:

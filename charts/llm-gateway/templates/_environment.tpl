@@ -46,10 +46,16 @@
     secretKeyRef: {name: {{ include "llm-gateway.peppersSecret" . }}, key: {{ .Values.gateway.keyPeppers.key }}}
 - name: GATEWAY_MODEL
   value: {{ .Values.gateway.config.model | quote }}
-{{- if and (eq .Values.redis.mode "external") .Values.redis.external.tls.enabled .Values.redis.external.tls.caSecret }}
+{{- with include "llm-gateway.redisCaEnv" . }}
+{{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "llm-gateway.redisCaEnv" -}}
+{{- if and (eq .Values.redis.mode "external") .Values.redis.external.tls.enabled .Values.redis.external.tls.caSecret -}}
 - name: GATEWAY_REDIS_CA_FILE
   value: /etc/gateway/redis-ca/{{ .Values.redis.external.tls.caKey }}
-{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{- define "llm-gateway.redisCaVolume" -}}

@@ -1,0 +1,116 @@
+"""What an observer of all projects is told: everything once, and how full their quotas are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.quota.reservation import Refused, Reservation
+from gateway.quota.usage import Usage
+from gateway.store.errors import StoreUnavailable
+from gateway.store.leased_projects import LeasedProjects
+from gateway.store.ledger import RedisLedger
+from gateway.store.project_activity import ProjectActivity, totals
+from gateway.store.refusals import RefusalCounts
+from tests.gateway.store.conftest import PROJECT, Clock, CreateProject, Reserve
+
+
+@pytest.fixture
+async def active(redis: Redis, create_project: CreateProject) -> None:
+    await create_project(
+        tokens_per_minute=6_000, concurrent_requests=4, daily_tokens=1_000, monthly_tokens=10_000
+    )
+    await LeasedProjects(redis).add(PROJECT)
+
+
+async def settle(ledger: RedisLedger, reservation: object, output_tokens: int) -> None:
+    assert isinstance(reservation, Reservation)
+    await ledger.settle(reservation, Usage(10, 4, output_tokens, 2), status="completed")
+
+
+async def test_everything_is_told_once(
+    active: None, redis: Redis, ledger: RedisLedger, reserve: Reserve
+) -> None:
+    await settle(ledger, await reserve("before", 10, 5), 5)
+    activity = ProjectActivity(redis)
+    assert await activity.look() == {}
+
+    for name in ("a", "b"):
+        await settle(ledger, await reserve(name, 10, 5), 7)
+    told = await activity.look()
+    requests, tokens = totals(told[PROJECT].entries)
+    assert requests == {"completed": 2}
+    assert tokens == {"input": 20, "cached": 8, "output": 14, "reasoning": 4}
+    assert await activity.look() == {}
+
+
+async def test_more_than_a_trip_is_told_whole(
+    active: None,
+    redis: Redis,
+    ledger: RedisLedger,
+    reserve: Reserve,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.store.project_activity.ENTRIES_A_TRIP", 2)
+    activity = ProjectActivity(redis)
+    for number in range(5):
+        await settle(ledger, await reserve(str(number), 1, 1), 1)
+    assert len((await activity.look())[PROJECT].entries) == 5
+
+
+async def test_refusals_are_told_as_they_come(active: None, redis: Redis) -> None:
+    counts, activity = RefusalCounts(redis), ProjectActivity(redis)
+    counts.note(PROJECT, "tokens_per_minute")
+    await counts.write()
+    assert await activity.look() == {}  # from before: unknown how old
+
+    for _ in range(3):
+        counts.note(PROJECT, "tokens_per_minute")
+    counts.note(PROJECT, "concurrent_requests")
+    await counts.write()
+    told = await activity.look()
+    assert told[PROJECT].refusals == {"tokens_per_minute": 3, "concurrent_requests": 1}
+
+    await redis.delete(f"gw:{{{PROJECT}}}:rf")  # two quiet days
+    counts.note(PROJECT, "tokens_per_minute")
+    await counts.write()
+    assert (await activity.look())[PROJECT].refusals == {"tokens_per_minute": 1}
+
+
+async def test_a_look_that_fails_has_seen_nothing(
+    active: None,
+    redis: Redis,
+    ledger: RedisLedger,
+    reserve: Reserve,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    activity = ProjectActivity(redis)
+    await settle(ledger, await reserve("a", 10, 5), 7)
+
+    async def away(project_ids: object) -> object:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch, pytest.raises(StoreUnavailable):
+        patch.setattr(activity, "_new_refusals", away)
+        await activity.look()
+    assert len((await activity.look())[PROJECT].entries) == 1
+
+
+async def test_quotas_are_told_as_how_near_a_refusal_is(
+    active: None, redis: Redis, clock: Clock, reserve: Reserve
+) -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
+    activity = ProjectActivity(redis, unix_time=lambda: now)
+    assert set((await activity.fullness([PROJECT]))[PROJECT].ratios.values()) == {0}
+
+    assert isinstance(await reserve("a", 500, 250), Reservation)  # half of what a burst may be
+    (told,) = (await activity.fullness([PROJECT, "prj_unknown"])).values()
+    assert told.ratios == {
+        "tokens_per_minute": pytest.approx(0.5, abs=0.001),
+        "concurrent_requests": 0.25,
+        "daily_tokens": 0.75,
+        "monthly_tokens": 0.075,
+    }
+    assert isinstance(await reserve("b", 900, 0), Refused)
