@@ -153,6 +153,18 @@ chart-test: setup ## Lint, render, validate the Helm chart, and run what it rend
 chart-docs: .venv/installed ## Write the chart's README from its values.yaml
 	.venv/bin/python -m tests.chart.readme
 
+.PHONY: monitoring
+monitoring: .venv/installed ## Write the chart's dashboards and SLO rules from charts/monitoring
+	.venv/bin/python -m charts.monitoring
+
+.PHONY: test-observability
+test-observability: setup ## Watch the product under load: metrics, rules, dashboards, traces, logs (some minutes)
+	REQUIRE_PROMETHEUS=1 .venv/bin/python -m pytest tests/observability
+
+.PHONY: dashboards-preview
+dashboards-preview: setup ## Draw the dashboards of a running product, faults included, for docs/observability.md
+	.venv/bin/python -m tests.observability $(PREVIEW)
+
 .PHONY: proto
 proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never edited)
 	.venv-proto/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/wire/v1/*.proto

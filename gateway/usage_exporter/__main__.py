@@ -10,6 +10,8 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
@@ -19,6 +21,7 @@ from pydantic import ValidationError
 from gateway.store.connection import connect
 from gateway.store.errors import StoreUnavailable
 from gateway.store.project_activity import ProjectActivity, totals
+from gateway.store.server_facts import ServerFacts, server_facts
 from gateway.telemetry.logs import configure_logs
 from gateway.usage_exporter.exposition import ProjectCollector, Snapshot
 from gateway.usage_exporter.settings import ExporterSettings
@@ -34,9 +37,16 @@ class Exporter:
     """Looks again and again, and has /metrics tell what it has seen."""
 
     def __init__(
-        self, activity: ProjectActivity, registry: CollectorRegistry, *, projects: int
+        self,
+        activity: ProjectActivity,
+        facts: Callable[[], Awaitable[ServerFacts]],
+        registry: CollectorRegistry,
+        *,
+        projects: int,
     ) -> None:
+        """*activity* and *facts* are what is asked of Redis; *projects*: how many have series."""
         self._activity = activity
+        self._facts = facts
         self._tally = Tally(named=projects)
         self._looked_at = time.monotonic()
         self._projects = ProjectCollector()
@@ -69,6 +79,7 @@ class Exporter:
             )
             self._looked_at = began
             fullness = await self._activity.fullness(sorted(self._tally.names))
+            facts = await self._facts()
         except StoreUnavailable as exc:
             self._looks.labels("failed").inc()
             _log.warning("Redis is not available: %s", exc)
@@ -77,6 +88,7 @@ class Exporter:
             {project_id: used.copy() for project_id, used in self._tally.used.items()},
             fullness,
             self._tally.folded,
+            facts,
         )
         self._looks.labels("done").inc()
         self._last.set(time.time())
@@ -96,7 +108,12 @@ async def export(settings: ExporterSettings) -> None:
         max_connections=4,
         ca_file=settings.redis_ca_file,
     ) as redis:
-        exporter = Exporter(ProjectActivity(redis), registry, projects=settings.projects)
+        exporter = Exporter(
+            ProjectActivity(redis),
+            partial(server_facts, redis),
+            registry,
+            projects=settings.projects,
+        )
         server, thread = start_http_server(settings.port, settings.host, registry)
         _log.info("telling of projects on %s:%d", settings.host, settings.port)
         try:

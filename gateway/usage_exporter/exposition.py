@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gateway.store.project_activity import Fullness
+from gateway.store.server_facts import ServerFacts
 from gateway.usage_exporter.tally import OTHER, Used
 
 BUDGETS = {"daily_tokens": "day", "monthly_tokens": "month"}
@@ -24,6 +25,7 @@ class Snapshot:
     used: Mapping[str, Used] = field(default_factory=lambda: {OTHER: Used()})
     fullness: Mapping[str, Fullness] = field(default_factory=dict)
     folded: int = 0
+    server: ServerFacts = field(default_factory=ServerFacts)
 
 
 class ProjectCollector(Collector):
@@ -39,6 +41,7 @@ class ProjectCollector(Collector):
         )
         folded.add_metric([], snapshot.folded)
         yield folded
+        yield from _server(snapshot.server)
 
 
 def _usage(snapshot: Snapshot) -> Iterable[Metric]:
@@ -89,3 +92,19 @@ def _quotas(snapshot: Snapshot) -> Iterable[Metric]:
             else:
                 quotas.add_metric([project_id, quota], ratio)
     return info, quotas, budgets
+
+
+def _server(server: ServerFacts) -> Iterable[Metric]:
+    used = GaugeMetricFamily("gw_redis_memory_used_bytes", "Memory that Redis uses")
+    used.add_metric([], server.used_memory_bytes)
+    limit = GaugeMetricFamily("gw_redis_memory_max_bytes", "What it may use; 0: no limit")
+    limit.add_metric([], server.max_memory_bytes)
+    evicted = CounterMetricFamily(
+        "gw_redis_evicted_keys", "Keys that Redis threw away for want of memory; must stay 0"
+    )
+    evicted.add_metric([], server.evicted_keys)
+    replicas = GaugeMetricFamily(
+        "gw_redis_connected_replicas", "Replicas of the primary that has fewest"
+    )
+    replicas.add_metric([], server.connected_replicas)
+    return used, limit, evicted, replicas

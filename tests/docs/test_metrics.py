@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 
 from gateway.quota.service_tier import ServiceTier
 from gateway.store.project_activity import ProjectActivity
+from gateway.store.server_facts import ServerFacts
 from gateway.telemetry.collectors import (
     LoopCollector,
     SchedulerCollector,
@@ -66,10 +67,23 @@ def test_every_metric_is_in_the_document_and_back(families: list[Metric]) -> Non
     assert {family.name for family in families} == set(documented())
 
 
+async def nothing() -> ServerFacts:
+    return ServerFacts()
+
+
 def test_so_is_every_metric_of_the_usage_exporter() -> None:
     registry = CollectorRegistry()
-    Exporter(cast(ProjectActivity, None), registry, projects=1)
+    Exporter(cast(ProjectActivity, None), nothing, registry, projects=1)
     assert {each.name for each in registry.collect()} == set(documented(by_project=True))
+
+
+def test_so_is_every_metric_of_the_worker() -> None:
+    root = Path(__file__).parents[2]
+    source = (root / "workers" / "triton_model.py").read_text()
+    section = (root / "docs" / "metrics.md").read_text().split("## Workers")[1]
+    assert set(re.findall(r'_Family\(\s*"(\w+)"', source)) == set(
+        dict(_ROW.findall(section.partition("## ")[0]))
+    )
 
 
 def test_none_has_a_label_that_a_tenant_fills(families: list[Metric]) -> None:

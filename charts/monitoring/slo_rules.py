@@ -1,0 +1,143 @@
+"""What we promise, and when it wakes somebody: multi-window, multi-burn-rate alerts.
+
+A budget is what may fail: with 99.9 % it is one request in a thousand, over thirty days. Burning it
+14.4 times too fast for an hour costs 2 % of it; the short window beside the long one ends the alert
+soon after its cause. After the SRE workbook's chapter on alerting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Ours: no place, worker, Redis, bug. A tenant's own limit or mistake, or a client that leaves, is not.
+BAD = 'outcome=~"overloaded|upstream|store|internal"'
+VALID = 'outcome=~"ok|incomplete|overloaded|upstream|store|internal"'
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+BUDGET_PERIOD = "30d"
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """One promise."""
+
+    name: str  # of the rules: gw:slo_<name>:...
+    alert: str
+    objective: float
+    promise: str  # for people
+    errors: str  # of a window: how much failed
+    requests: str  # ... of how much
+
+    def error_ratio(self, window: str) -> str:
+        # No traffic is no error, and no series: an alert on nothing would wake people for nothing.
+        errors, requests = (text.replace("WINDOW", window) for text in (self.errors, self.requests))
+        return f"({errors}) / ({requests} > 0)"
+
+
+def _slower(histogram: str, seconds: str) -> tuple[str, str]:
+    count = f"sum by (namespace) (rate({histogram}_count[WINDOW]))"
+    within = f'sum by (namespace) (rate({histogram}_bucket{{le="{seconds}"}}[WINDOW]))'
+    return f"{count} - {within}", count
+
+
+FIRST_TOKEN_S, PER_TOKEN_S = "2.5", "0.05"
+
+SLOS = (
+    Slo(
+        "availability",
+        "GatewayAvailabilityBudgetBurns",
+        0.999,
+        "requests are answered",
+        # `or`: without a single failure there is no series of one.
+        f"sum by (namespace) (rate(gw_outcomes_total{{{BAD}}}[WINDOW]))",
+        f"sum by (namespace) (rate(gw_outcomes_total{{{VALID}}}[WINDOW]))",
+    ),
+    Slo(
+        "first_token",
+        "GatewayFirstTokenBudgetBurns",
+        0.99,
+        f"first tokens come within {FIRST_TOKEN_S} s",
+        *_slower("gen_ai_server_time_to_first_token_seconds", FIRST_TOKEN_S),
+    ),
+    Slo(
+        "token_pace",
+        "GatewayTokenPaceBudgetBurns",
+        0.99,
+        "answers come at 20 tokens a second or more",
+        *_slower("gen_ai_server_time_per_output_token_seconds", PER_TOKEN_S),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """So many times too fast, in both windows."""
+
+    factor: float
+    short: str
+    long: str
+    severity: str
+    held: str
+
+
+BURNS = (
+    Burn(14.4, "5m", "1h", "page", "2m"),
+    Burn(6, "30m", "6h", "page", "5m"),
+    Burn(3, "2h", "1d", "ticket", "15m"),
+    Burn(1, "6h", "3d", "ticket", "1h"),
+)
+
+
+def slo_rules() -> Mapping[str, object]:
+    """The content of slo.yaml."""
+    return {
+        "groups": [
+            {"name": "llm-gateway-objectives", "rules": [_objective(slo) for slo in SLOS]},
+            *(
+                {
+                    "name": f"llm-gateway-slo-{slo.name.replace('_', '-')}",
+                    "rules": [*_recordings(slo), *(_alert(slo, burn) for burn in BURNS)],
+                }
+                for slo in SLOS
+            ),
+        ]
+    }
+
+
+def _objective(slo: Slo) -> Mapping[str, object]:
+    return {
+        "record": "gw:slo_objective",
+        "labels": {"slo": slo.name},
+        "expr": f"vector({slo.objective})",
+    }
+
+
+def _recordings(slo: Slo) -> list[Mapping[str, object]]:
+    name = f"gw:slo_{slo.name}:error_ratio_rate"
+    rules: list[Mapping[str, object]] = [
+        {"record": f"{name}{window}", "expr": slo.error_ratio(window)} for window in WINDOWS
+    ]
+    # Of ratios of five minutes, each counts alike: a query over 30 days of raw series is too much.
+    rules.append(
+        {
+            "record": f"gw:slo_{slo.name}:error_ratio_{BUDGET_PERIOD}",
+            "expr": f"avg_over_time({name}5m[{BUDGET_PERIOD}])",
+        }
+    )
+    return rules
+
+
+def _alert(slo: Slo, burn: Burn) -> Mapping[str, object]:
+    name = f"gw:slo_{slo.name}:error_ratio_rate"
+    limit = f'{burn.factor} * (1 - scalar(gw:slo_objective{{slo="{slo.name}"}}))'
+    return {
+        "alert": slo.alert,
+        "expr": f"{name}{burn.short} > {limit} and {name}{burn.long} > {limit}",
+        "for": burn.held,
+        "labels": {"severity": burn.severity, "window": burn.long},
+        "annotations": {
+            "summary": f"The promise that {slo.promise} is broken {burn.factor:g} times as often as its budget allows",
+            "description": f"In the last {burn.long} {{{{ $value | humanizePercentage }}}} failed in {{{{ $labels.namespace }}}}.",
+            "runbook_url": f"docs/runbooks/{slo.alert}.md",
+        },
+    }
