@@ -37,15 +37,9 @@ def slo() -> Dashboard:
         ),
         graph(
             "By the error's code",
-            "Of all requests; those of tenants' own doing as well.",
+            "What clients were told, of all requests; those of tenants' own doing as well.",
             "reqps",
-            {
-                "{{error_type}}": total(
-                    "gen_ai_server_request_duration_seconds_count",
-                    'error_type!=""',
-                    by="error_type",
-                )
-            },
+            {"{{reason}}": total("gw_rejections_total", by="reason")},
             width=HALF,
             stacked=True,
         ),

@@ -18,6 +18,8 @@ from prometheus_client import (
 )
 from prometheus_client.process_collector import ProcessCollector
 
+from gateway.quota.service_tier import ServiceTier
+
 # A series beside each counter and histogram that tells when it was made: nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -291,14 +293,20 @@ class Metrics:
 
     def _begin_at_zero(self) -> None:
         """Make the series that alerts ask for: a rate cannot see the first of what was not there."""
-        for word in OUTCOMES:
-            self.outcomes.labels(word)
-        for word in CUT_BY:
-            self.streams_cut.labels(word)
-        for word in ("input", "cached", "output", "reasoning"):
-            self.tokens.labels(word)
-        for word in ("before_first_token", "mid_stream"):
-            self.worker_takeovers.labels(word)
+        for metric, words in (
+            (self.outcomes, OUTCOMES),
+            (self.streams_cut, CUT_BY),
+            (self.tokens, ("input", "cached", "output", "reasoning")),
+            (self.worker_takeovers, ("before_first_token", "mid_stream")),
+            (self.degraded_admits, ("rates", "soft_budget", "hard_budget")),
+            (self.settle_verdicts, ("settled", "adjusted", "lost", "duplicate")),
+            (self.leases_renewed, ("renewed", "unknown", "failed")),
+        ):
+            for word in words:
+                metric.labels(word)
+        for tier in ServiceTier:
+            for reason in ("project_full", "full", "displaced", "timeout"):
+                self.queue_refusals.labels(tier.value, reason)
 
     def set_version(self, version: str) -> None:
         self._build_info.labels(version).set(1)
@@ -306,7 +314,8 @@ class Metrics:
     def request_duration(
         self, seconds: float, error_type: str, exemplar: dict[str, str] | None
     ) -> None:
-        """*error_type*: the code of the error, "" when there was none."""
+        """*error_type*: one of OUTCOMES, "" for an answer. Each is a histogram of its own, so the
+        errors' many codes are counted elsewhere (`rejections`)."""
         self._duration.labels(**self._gen_ai, error_type=error_type).observe(seconds, exemplar)
 
     def request_tokens(self, kind: str, tokens: int) -> None:

@@ -229,8 +229,10 @@ class RequestTelemetry:
             if self.streamed and status == 200:
                 metrics.streams_cut.labels(_CUT_BY.get(self.error_code, "other")).inc()
         if self.route in GENERATING_ROUTES:
-            metrics.outcomes.labels(self._outcome_word(status)).inc()
-            metrics.request_duration(duration_s, self.error_code, self._exemplar)
+            word = self._outcome_word(status)
+            metrics.outcomes.labels(word).inc()
+            error_type = "" if word in ("ok", "incomplete") else word
+            metrics.request_duration(duration_s, error_type, self._exemplar)
 
     def _end(self, trace: RequestTrace, status: int) -> None:
         trace.end(

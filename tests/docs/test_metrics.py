@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +10,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from gateway.quota.service_tier import ServiceTier
 from gateway.store.project_activity import ProjectActivity
 from gateway.store.server_facts import ServerFacts
 from gateway.telemetry.collectors import (
@@ -19,27 +17,12 @@ from gateway.telemetry.collectors import (
     SchedulerCollector,
     SettlementCollector,
     WorkerCollector,
-    WorkerStatus,
 )
 from gateway.telemetry.metrics import Metrics
 from gateway.usage_exporter.__main__ import Exporter
+from tests.observability.nobody import Nobody
 
 _ROW = re.compile(r"^\| `([a-z_]+)` \| ([a-z_*, ]*) ?\| ", re.MULTILINE)
-
-
-class Nobody:
-    """No worker, no queue, no settlement."""
-
-    pending, oldest_s, in_service = 0, 0.0, 0
-
-    def slots(self) -> int:
-        return 0
-
-    def statuses(self) -> Iterable[WorkerStatus]:
-        return ()
-
-    def waiting_by_tier(self) -> dict[ServiceTier, int]:
-        return {}
 
 
 @pytest.fixture(scope="module")
