@@ -19,6 +19,9 @@ from charts.monitoring.panels import (
 
 
 def workers() -> Dashboard:
+    attempts = total("gw_worker_attempts_total", by="worker")
+    # Who has never failed has no series of it.
+    failures = total("gw_worker_failures_total", by="worker")
     return board(
         "workers",
         "Workers",
@@ -32,7 +35,7 @@ def workers() -> Dashboard:
                         "takes requests": f"avg by (worker) ({of('gw_worker_up')})",
                         "in flight": f"sum by (worker) ({of('gw_worker_inflight')})",
                         "asked, a second": total("gw_worker_attempts_total", by="worker"),
-                        "failed": f"{total('gw_worker_failures_total', by='worker')} / {total('gw_worker_attempts_total', by='worker')}",
+                        "failed": f"({failures} or 0 * {attempts}) / {attempts}",
                         "first token, s": mean("gw_worker_first_token_seconds", by="worker"),
                         "per token, s": mean("gw_worker_time_per_token_seconds", by="worker"),
                     },

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,10 @@ from charts.monitoring.slo_rules import FIRST_TOKEN_S, PER_TOKEN_S
 from gateway.telemetry.metrics import Metrics
 from tests.chart.helm import CHART
 from tests.observability.alert_cases import CASES, Case
+from tests.observability.needs import needs_prometheus
 
 RULES = sorted((CHART / "rules").glob("*.yaml"))
 ROOT = CHART.parents[1]
-
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None,
-    reason="promtool is not installed (apt-get install prometheus); CI has it",
-)
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -43,13 +38,13 @@ def alerts() -> list[dict[str, Any]]:
     ]
 
 
-@needs_promtool
+@needs_prometheus
 def test_promtool_finds_nothing_to_complain_of() -> None:
     done = promtool("check", "rules", *RULES)
     assert done.returncode == 0, done.stderr
 
 
-@needs_promtool
+@needs_prometheus
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert} {case.severity}".strip())
 def test_an_alert_fires_and_stays_silent(case: Case, tmp_path: Path) -> None:
     tests = [
