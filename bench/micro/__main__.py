@@ -8,12 +8,15 @@ stay within a budget (budgets.py). CI fails otherwise.
 from __future__ import annotations
 
 import argparse
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import orjson
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.exposition import generate_latest
 from tritonclient.grpc.service_pb2 import ModelStreamInferResponse
 
 from bench.micro.budgets import BUDGETS, baseline, over_budget
@@ -36,7 +39,9 @@ from gateway.responses.response import ResponseObject
 from gateway.responses.sse import EventEncoder
 from gateway.responses.stream import ResponseStream
 from gateway.responses.validation import validated
+from gateway.telemetry.metrics import Metrics
 from gateway.upstream.codec import ChunkReader
+from tests.observability.crowd import full_registry, one_request
 from wire.v1 import generation_pb2 as wire
 from wire.vocabulary import CHANNEL, END, MESSAGE, RETURN, START, load_ranks
 
@@ -107,6 +112,23 @@ def _stations(encoding: Encoding) -> Iterator[Station]:
     yield Station("a prompt's token, rendered", partial(_render, prompt, encoding), token_count)
     for name, work in _authentications():
         yield Station(name, work, DECISIONS)
+    yield Station("a request, watched", _watched(), REPEATS)
+    # In one piece, on the event loop: at most 40 ms. Of each of its series:
+    registry = full_registry(projects=200)
+    series = sum(len(list(family.samples)) for family in registry.collect())
+    yield Station("a series of a scrape", partial(generate_latest, registry), series)
+
+
+def _watched() -> Callable[[], object]:
+    """All that metrics and the log's fields of a request cost; it is not traced."""
+    metrics = Metrics(CollectorRegistry(), model="gpt-oss-120b")
+    draw = random.Random(7)
+
+    def watch() -> None:
+        for _ in range(REPEATS):
+            one_request(metrics, "prj_a", draw, None)
+
+    return watch
 
 
 def _authentications() -> Sequence[tuple[str, Callable[[], object]]]:

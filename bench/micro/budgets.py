@@ -27,6 +27,8 @@ BUDGETS = {
     "decide: 20 rules of other things, and one": 0.195,
     "decide: an address and a model": 0.48,
     "decide: every condition, ten ranges": 0.95,
+    "a request, watched": 18,
+    "a series of a scrape": 3.6,
 }
 
 _TURN = {"id": "0192f0c1", "delta": "blue", "output": [{"type": "text", "text": "blue"}], "n": 1}

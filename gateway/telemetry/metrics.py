@@ -6,6 +6,7 @@ tenant chose. One registry, made by `app.py`; nothing here is global.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import (
@@ -49,6 +50,18 @@ _WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 30, 60, 12
 _LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1)
 
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name")
+
+
+class _Children(dict[str, Histogram]):
+    """The series of a histogram by its label, found once: `labels()` costs as much as observing."""
+
+    def __init__(self, make: Callable[[str], Histogram]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, word: str) -> Histogram:
+        child = self[word] = self._make(word)
+        return child
 
 
 OUTCOMES: Final = (
@@ -95,13 +108,14 @@ class Metrics:
             ("type",),
             registry=registry,
         )
-        self._request_tokens = Histogram(
+        request_tokens = Histogram(
             "gw_request_tokens",
             "Tokens of one response: input and output",
             ("type",),
             buckets=_TOKENS,
             registry=registry,
         )
+        self._request_tokens = _Children(request_tokens.labels)
         self.in_flight = Gauge(
             "gw_inflight_requests", "Responses that are being generated", registry=registry
         )
@@ -123,14 +137,14 @@ class Metrics:
             "gen_ai_request_model": model,
             "gen_ai_provider_name": "llm-gateway",
         }
-        self._duration = Histogram(
+        durations = Histogram(
             "gen_ai_server_request_duration_seconds",
             "From the request's arrival to the last byte of its answer",
             (*_GEN_AI, "error_type"),
             buckets=_DURATION_S,
             registry=registry,
         )
-        self._gen_ai = gen_ai
+        self._durations = _Children(lambda word: durations.labels(**gen_ai, error_type=word))
         self.first_token_s = Histogram(
             "gen_ai_server_time_to_first_token_seconds",
             "From the request's arrival to the first token of its answer",
@@ -151,13 +165,14 @@ class Metrics:
             buckets=_DURATION_S,
             registry=registry,
         )
-        self._stations_s = Histogram(
+        stations_s = Histogram(
             "gw_station_seconds",
             "How long requests were at each of the gateway's stations",
             ("station",),
             buckets=_STATION_S,
             registry=registry,
         )
+        self._stations_s = _Children(stations_s.labels)
         self.store_s = Histogram(
             "gw_store_op_seconds",
             "Round trips to Redis",
@@ -316,14 +331,14 @@ class Metrics:
     ) -> None:
         """*error_type*: one of OUTCOMES, "" for an answer. Each is a histogram of its own, so the
         errors' many codes are counted elsewhere (`rejections`)."""
-        self._duration.labels(**self._gen_ai, error_type=error_type).observe(seconds, exemplar)
+        self._durations[error_type].observe(seconds, exemplar)
 
     def request_tokens(self, kind: str, tokens: int) -> None:
         """*kind*: input or output."""
-        self._request_tokens.labels(kind).observe(tokens)
+        self._request_tokens[kind].observe(tokens)
 
     def station(self, station: str, seconds: float) -> None:
-        self._stations_s.labels(station).observe(seconds)
+        self._stations_s[station].observe(seconds)
 
     def spans_sent(self, result: str, count: int) -> None:
         """From any thread."""

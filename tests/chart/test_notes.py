@@ -21,6 +21,7 @@ FOR_PRODUCTION = (
     'admin.bootstrapKey.existingSecret="a"',
     'httpRoute={"enabled": true, "parentRefs": [{"name": "a"}]}',
     "gateway.config.trustedProxyHops=1",
+    'metrics.prometheusRule={"enabled": true, "labels": {"release": "a"}}',
 )
 
 
@@ -49,6 +50,12 @@ def test_they_say_in_red_what_is_not_for_production(empty: Cluster) -> None:
     assert "Every pod may talk to every other" in lossy
     route = empty.notes('ingress={"enabled": true, "hosts": ["a.example"]}')
     assert "All clients behind the route look like one" in route
+
+
+def test_they_say_when_an_operator_will_see_nothing(empty: Cluster) -> None:
+    unseen = empty.notes("metrics.podMonitor.enabled=true", "metrics.prometheusRule.enabled=true")
+    assert "Not set: metrics.podMonitor.labels, metrics.prometheusRule.labels" in unseen
+    assert "Not set:" not in empty.notes(*FOR_PRODUCTION)
 
 
 def test_they_are_silent_where_nothing_is_left_to_do(empty: Cluster) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 
+from tests.observability.collector import Collector, running_collector
 from tests.observability.gpus import played_gpus
 from tests.observability.prometheus import Prometheus, Target, running_prometheus
 from tests.stack.demo import Tenant
@@ -46,6 +47,7 @@ class Scene:
     began: float = field(default_factory=time.time)
     busy_until: float = 0.0
     second: tuple[Process, str, Target] | None = None  # gateway: process, url, target
+    collector: Collector = field(default_factory=lambda: Collector(""))
 
     @property
     def urls(self) -> list[str]:
@@ -77,7 +79,12 @@ class Scene:
             redis_url=self.product.redis_url,
             workers=self.product.triton_address,
             peppers=PEPPERS,
-            env={**IMPATIENT, "GATEWAY_DRAIN_DELAY_S": "1", "GATEWAY_DRAIN_TIMEOUT_S": "2"},
+            env={
+                **IMPATIENT,
+                "GATEWAY_DRAIN_DELAY_S": "1",
+                "GATEWAY_DRAIN_TIMEOUT_S": "2",
+                "GATEWAY_TRACES_URL": self.collector.url,
+            },
         )
         target = Target(f"127.0.0.1:{ops_port}", f"gateway-2-{version}")
         self.second = (process, f"http://127.0.0.1:{port}", target)
@@ -95,12 +102,18 @@ class Scene:
 @contextmanager
 def watched_product(directory: Path) -> Iterator[Scene]:
     with ExitStack() as stack:
+        collector = stack.enter_context(running_collector())
         product = stack.enter_context(
             running_product(
                 directory / "product",
                 workers=WORKERS,
                 worker_env={**FAST_SIMULATOR, **PACE, "WORKER_MAX_RUNNING": str(PLACES)},
-                gateway_env=IMPATIENT,
+                gateway_env={
+                    **IMPATIENT,
+                    "GATEWAY_TRACES_URL": collector.url,
+                    "GATEWAY_TRACES_SHARE": "0.3",
+                    "OTEL_BSP_SCHEDULE_DELAY": "200",
+                },
             )
         )
         prometheus = stack.enter_context(running_prometheus(directory / "prometheus"))
@@ -124,6 +137,7 @@ def watched_product(directory: Path) -> Iterator[Scene]:
             directory,
             Target(f"127.0.0.1:{exporter_port}", "usage-exporter"),
             Target(stack.enter_context(played_gpus()), "worker-0"),
+            collector=collector,
         )
         scene.start_second_gateway()
         try:

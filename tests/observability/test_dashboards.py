@@ -90,13 +90,24 @@ def test_every_query_of_a_dashboard_returns_data(scene: Scene, board: str) -> No
     assert found >= 9
 
 
-def test_first_tokens_and_durations_lead_to_traces(scene: Scene) -> None:
-    """Without traces there are no exemplars; the format that carries them is asked for and taken."""
+def test_first_tokens_lead_from_the_graph_to_their_traces(scene: Scene) -> None:
+    told = scene.prometheus.ask(
+        "query_exemplars",
+        query="gen_ai_server_time_to_first_token_seconds_bucket",
+        start=scene.began,
+        end=scene.busy_until,
+    )
+    traces = {each["labels"]["trace_id"] for series in told for each in series["exemplars"]}
+    known = {span.trace_id for span in scene.collector.spans}
+    assert traces
+    assert traces <= known
+
+
+def test_everybody_is_asked_as_a_pod_of_its_namespace(scene: Scene) -> None:
     told = scene.prometheus.ask("targets")["activeTargets"]
-    gateways = [each for each in told if each["labels"]["pod"].startswith("gateway")]
-    assert len(gateways) == 2
     assert {each["health"] for each in told} == {"up"}
     assert {each["labels"]["namespace"] for each in told} == {NAMESPACE}
+    assert len([each for each in told if each["labels"]["pod"].startswith("gateway")]) == 2
 
 
 def test_the_alerts_saw_what_happened(scene: Scene) -> None:

@@ -126,3 +126,38 @@ def test_first_token_and_duration_lead_from_a_bucket_to_a_trace() -> None:
     ]
     exemplars = [sample.exemplar for sample in duration.samples if sample.exemplar]
     assert [exemplar.labels for exemplar in exemplars] == [{"trace_id": trace.trace_id}]
+
+
+def test_the_names_of_the_generations_attributes_are_those_of_the_conventions() -> None:
+    """OpenTelemetry's GenAI conventions as of May 2026: they are still being changed."""
+    stage = Stage()
+    request = RequestTelemetry(
+        Metrics(CollectorRegistry(), model="m"),
+        request_id="r",
+        method="POST",
+        trace=stage.begin([]),
+    )
+    request.route, request.response_id = "responses", "resp-1"
+    request.enter("generate")
+    request.ended("completed", Usage(10, 4, 20, 5), None)
+    request.close(200)
+    spans = {span.name: span for span in stage.spans()}
+    found = dict(spans["chat gpt-oss-120b"].attributes or {})
+    assert found == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "llm-gateway",
+        "gen_ai.request.model": "gpt-oss-120b",
+        "gen_ai.response.model": "gpt-oss-120b",
+        "gen_ai.request.stream": False,
+        "gen_ai.response.id": "resp-1",
+        "gen_ai.usage.input_tokens": 10,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.cache_read.input_tokens": 4,
+        "gen_ai.usage.reasoning.output_tokens": 5,
+        "llm_gateway.outcome": "completed",
+    }
+    of_request = set(spans["POST /v1/responses"].attributes or {})
+    assert of_request == {
+        *("http.request.method", "http.route", "http.response.status_code"),
+        *("llm_gateway.request_id", "llm_gateway.outcome", "openai.api.type"),
+    }
