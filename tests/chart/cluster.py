@@ -35,7 +35,7 @@ KINDS: dict[str, dict[str, str]] = {
     "policy/v1": {"PodDisruptionBudget": "poddisruptionbudgets"},
     "autoscaling/v2": {"HorizontalPodAutoscaler": "horizontalpodautoscalers"},
     "gateway.networking.k8s.io/v1": {"HTTPRoute": "httproutes"},
-    "monitoring.coreos.com/v1": {"PodMonitor": "podmonitors"},
+    "monitoring.coreos.com/v1": {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"},
 }
 
 
