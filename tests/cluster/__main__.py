@@ -32,7 +32,7 @@ def main() -> int:
     except (ToolError, ToolMissing) as exc:
         print(exc)
     except KeyboardInterrupt:
-        print("\nInterrupted.")
+        pass  # said where it happened
     return 1
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _PROGRAM = """#!{python}
-import json, re, sys
+import json, re, sys, time
 from pathlib import Path
 directory = Path({directory!r})
 asked = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
@@ -27,9 +27,10 @@ for rule in plan:
         if len(rule["answers"]) > 1:
             rule["answers"].pop(0)
             (directory / "plan").write_text(json.dumps(plan))
-        sys.stdout.write(answer.get("out", ""))
-        sys.stderr.write(answer.get("err", ""))
-        sys.exit(answer.get("code", 0))
+        sys.stdout.write(answer["out"])
+        sys.stderr.write(answer["err"])
+        time.sleep(answer["takes_s"])
+        sys.exit(answer["code"])
 """
 
 
@@ -38,6 +39,7 @@ class Answer:
     out: str = ""
     err: str = ""
     code: int = 0
+    takes_s: float = 0
 
 
 @dataclass

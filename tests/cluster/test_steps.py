@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.chart.helm import CHART, helm
+from tests.chart.helm import CHART, HELM, helm
 from tests.cluster.client import ALL_OPEN
 from tests.cluster.played import Answer, Played
+from tests.system.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGEST = f"sha256:{'0' * 64}"
@@ -60,6 +63,21 @@ def played(tmp_path: Path) -> Played:
 
 def _pod(name: str) -> object:
     return {"metadata": {"name": name}, "status": {"containerStatuses": [{"restartCount": 0}]}}
+
+
+def unreachable(directory: Path) -> str:
+    """A KUBECONFIG of a cluster that nobody is."""
+    server = {"server": "http://127.0.0.1:9"}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": server}],
+        "users": [{"name": "a", "user": {}}],
+    }
+    (directory / "kubeconfig").write_text(json.dumps(config))
+    return str(directory / "kubeconfig")
 
 
 def make(played: Played, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -115,10 +133,13 @@ def test_the_upgrade_begins_when_all_streams_are_open_and_they_end_after_it(
     played: Played,
 ) -> None:
     assert make(played).returncode == 0
-    order = played.asked("apply|logs job/|^helm upgrade|exec job/")
-    kinds = [re.search("apply|logs|upgrade|exec job", each) for each in order]
-    assert [each and each[0] for each in kinds] == [
-        *("apply", "logs", "logs", "upgrade", "exec job", "logs")
+    order = "apply|logs job|upgrade|exec job|get pods"
+    found = [re.search(order, each) for each in played.asked(order)]
+    asked = [each[0] for each in found if each is not None]
+    assert asked[asked.index("apply") :] == [
+        *("apply", "logs job", "logs job"),  # its container was not there at first
+        *("get pods", "upgrade", "get pods", "get pods"),  # the last old one ends under load
+        *("exec job", "logs job"),
     ]
 
 
@@ -194,7 +215,6 @@ def test_a_failed_stream_fails_it_and_is_told(played: Played) -> None:
             [Answer(f"{ALL_OPEN}\n"), Answer(WHOLE.replace("310", "0"))],
             "has asked too little",
         ),
-        ("get pods --selector", [Answer(OLD)], "helm upgrade has made no new gateway"),
         ("get deployment/", [deployment()], "helm upgrade has left the Deployment as it was"),
         (
             "get deployment/",
@@ -239,3 +259,45 @@ def test_a_namespace_may_be_kept_and_one_that_was_not_created_is_not_deleted(
     assert done.returncode == 1
     assert "forbidden" in done.stdout
     assert played.asked("delete") == []
+
+
+def test_the_real_programs_know_every_command_and_flag(played: Played) -> None:
+    """Up to the point where they would ask the cluster."""
+    played.rules = {"logs gw-new-1.*--previous": [Answer()]} | played.rules
+    restarted = {
+        "metadata": {"name": "gw-new-1"},
+        "status": {"containerStatuses": [{"restartCount": 1}]},
+    }
+    played.rules["get pods --output json"] = [Answer(json.dumps({"items": [restarted]}))]
+    played.rules["get deployments,"] = [Answer("configmap/gw-left")]
+    assert make(played, GATEWAY_IMAGE="a/b:1").returncode == 1, "the very last step fails"
+    real = {"helm": str(HELM), "kubectl": shutil.which("kubectl")}
+    env = {**os.environ, "KUBECONFIG": unreachable(played.directory)}
+    calls = {each["asked"]: each["given"] for each in played.calls()}
+    assert len(calls) > 20
+    for asked, given in calls.items():
+        name, *arguments = asked.split()
+        if (program := real[name]) is None:
+            continue  # no kubectl here
+        done = subprocess.run(
+            [program, *arguments], input=given, env=env, capture_output=True, text=True, check=False
+        )
+        assert "connection" in done.stderr, f"{asked}: {done.stderr}"
+        assert "refused" in done.stderr, f"{asked}: {done.stderr}"
+
+
+def test_who_interrupts_it_leaves_no_namespace(played: Played) -> None:
+    played.rules = {"^helm install": [Answer(takes_s=60)]} | played.rules
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.cluster"],
+        cwd=ROOT,
+        env=dict(played.environment()),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as making:
+        wait_until(lambda: bool(played.asked("^helm install")), "it installs")
+        making.terminate()
+        said, _ = making.communicate(timeout=30)
+    assert making.returncode == 1
+    assert said.splitlines()[1] == "install    interrupted"
+    assert "delete namespace" in played.asked()[-1]
