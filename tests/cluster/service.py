@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +16,8 @@ class Service:
         self.port = 0
         self._pick = pick
         self._loop = asyncio.new_event_loop()
+        # The loop itself would forget them.
+        self._serving: set[asyncio.Task[None]] = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -43,32 +44,37 @@ class Service:
         self._started.set()
         self._loop.run_forever()
         server.close()
-        self._loop.run_until_complete(_end_the_others())
+        self._loop.run_until_complete(self._end_all())
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
         ends = [writer]
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._pick())
             ends.append(back)
-            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+            await asyncio.gather(_pass_on(reader, back, ends), _pass_on(there, writer, ends))
         except OSError:
             pass  # whoever is at the other end finds its connection closed
         finally:
             for each in ends:
                 each.close()
+            self._serving.discard(serving)
+
+    async def _end_all(self) -> None:
+        for each in self._serving:
+            each.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
 
-async def _end_the_others() -> None:
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for each in left:
-        each.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: list[asyncio.StreamWriter]
+) -> None:
+    """Until one end closes; what is under way is still sent."""
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
-    with suppress(OSError):
-        writer.write_eof()
+    for each in ends:
+        each.close()

@@ -114,7 +114,10 @@ class _Trial:
             self._cluster.helm("get", "hooks", RELEASE)
         )
         self._gateway = self._test_pod["metadata"]["name"].removesuffix("-test") + "-gateway"
-        return f"{len(self._gateways())} gateways are ready"
+        gateways = self._gateways()
+        if not gateways:
+            raise Failed(f"no pod has the labels {_GATEWAYS}")
+        return f"{len(gateways)} gateways are ready"
 
     def _test(self) -> str:
         self._cluster.helm("test", RELEASE, "--logs", "--timeout", "300s")

@@ -3,122 +3,68 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.chart.helm import Rendered, render
-from tests.chart.node import Node
-from tests.cluster import service
 from tests.cluster.client import ALL_OPEN, STREAMS, Tenant
-from tests.cluster.manifests import CLIENT, client
-from tests.drain.kubelet import Service, another_pod
+from tests.cluster.manifests import client
+from tests.cluster.release import Client, Release, release_without_gateways
+from tests.drain.kubelet import Pod, another_pod
 from tests.stack.demo import gwctl
-from tests.stack.process import Process
 from tests.system.waiting import wait_until
 
 # Five seconds each, at the simulator's pace.
 _WORDS = 250
-# Short, for nobody wants to wait; the arithmetic is the chart's.
-_TIMES = (
-    "gateway.drain.preStopSeconds=2",
-    "gateway.drain.delaySeconds=2",
-    "gateway.drain.settleSeconds=10",
-    "gateway.config.bodyTimeoutSeconds=2",
-    "gateway.config.queueTimeoutSeconds=1",
-    "gateway.config.maxDurationSeconds=30",
-)
 
 
-@dataclass
-class Release:
-    """Redis and a worker, as the chart runs them; gateways come and go behind one address."""
+@dataclass(frozen=True)
+class Installed:
+    """A release, and a key of a tenant's there."""
 
-    node: Node
-    service: Service
+    release: Release
     key: str
 
-    @contextmanager
-    def client(self, directory: Path, key: str | None = None) -> Iterator[_Client]:
-        """The Job's container, as a process."""
-        items = client(self.node.rendered.one("Pod", "-test"), key or self.key, _WORDS)["items"]
-        rendered = Rendered((*self.node.rendered.objects, *items))
-        (secret,) = [each for each in items if each["kind"] == "Secret"]
-        node = Node(rendered, directory, {CLIENT: secret["stringData"]})
-        with service.Service(self._port) as address:
-            node.ports["gateway", "8080"] = address.port
-            container = node.container(f"Job/{CLIENT}")
-            path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-            with Process(
-                "The client",
-                container.command,
-                log=directory / "log",
-                env={**container.env, "PATH": path},
-            ) as process:
-                yield _Client(process, Path(container.env["STOP_FILE"]))
-
-    def _port(self) -> int:
-        port = urlsplit(self.service.url()).port
-        assert port is not None
-        return port
-
-
-@dataclass
-class _Client:
-    process: Process
-    stop_file: Path
-
     @property
-    def log(self) -> str:
-        return self.process.log.read_text()
+    def pods(self) -> list[Pod]:
+        return self.release.service.pods
 
-    def wait_until_all_are_open(self) -> None:
-        self.process.wait_until(lambda: ALL_OPEN in self.log, timeout_s=20)
-
-    def told(self) -> Any:
-        """Its last word, when it has ended."""
-        return json.loads(self.log.splitlines()[-1])
+    def client(self, directory: Path, key: str | None = None) -> AbstractContextManager[Client]:
+        pod = self.release.node.rendered.one("Pod", "-test")
+        return self.release.running_client(directory, client(pod, key or self.key, _WORDS)["items"])
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    node = Node(render(sets=_TIMES), tmp_path_factory.mktemp("node"))
-    with node.start_redis(), node.start_worker():
-        env = node.container("Deployment/gw-llm-gateway-gateway").env
-        store = {name: env[name] for name in ("REDIS_URL", "GATEWAY_KEY_PEPPERS")}
-        store["GATEWAY_ADMIN_URL"] = ""
-        project = gwctl(store, "project", "create", "a tenant")["id"]
-        key = gwctl(store, "key", "create", "--project", project, "--name", "a key")["token"]
-        yield Release(node, Service(), key)
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    with release_without_gateways(tmp_path_factory.mktemp("node")) as release:
+        project = gwctl(release.store, "project", "create", "a tenant")["id"]
+        created = gwctl(release.store, "key", "create", "--project", project, "--name", "a key")
+        yield Installed(release, created["token"])
 
 
 @pytest.mark.timeout(180)
 def test_the_client_sees_a_rollout_through_that_cuts_no_stream(
-    release: Release, tmp_path: Path
+    installed: Installed, tmp_path: Path
 ) -> None:
-    pods = release.service.pods = []
+    node, pods = installed.release.node, installed.pods
     with ExitStack() as running:
         for number in range(2):
-            old = running.enter_context(another_pod(release.node, tmp_path / f"old-{number}"))
-            pods.append(old)
-        with release.client(tmp_path / "client") as tenant:
+            pods.append(running.enter_context(another_pod(node, tmp_path / f"old-{number}")))
+        with installed.client(tmp_path / "client") as tenant:
             tenant.wait_until_all_are_open()
             for number in range(2):  # maxSurge 1, maxUnavailable 0
-                new = running.enter_context(another_pod(release.node, tmp_path / f"new-{number}"))
-                pods.append(new)
+                pods.append(running.enter_context(another_pod(node, tmp_path / f"new-{number}")))
                 assert pods[number].terminate() == 0
             assert tenant.process.running, tenant.log
             tenant.stop_file.touch()
             assert tenant.process.wait(timeout_s=30) == 0, tenant.log
-    told = tenant.told()
+    told = _last_word(tenant)
     assert told["failures"] == []
     assert told["streams"] >= 2 * STREAMS, "some began before the rollout, and some behind it"
     assert told["short_requests"] > 10
@@ -126,29 +72,33 @@ def test_the_client_sees_a_rollout_through_that_cuts_no_stream(
 
 @pytest.mark.timeout(120)
 def test_the_client_ends_by_itself_and_tells_what_broke_when_a_gateway_is_killed(
-    release: Release, tmp_path: Path
+    installed: Installed, tmp_path: Path
 ) -> None:
-    with another_pod(release.node, tmp_path / "pod") as pod:
-        release.service.pods = [pod]
-        with release.client(tmp_path / "client") as tenant:
+    with another_pod(installed.release.node, tmp_path / "pod") as pod:
+        installed.pods[:] = [pod]
+        with installed.client(tmp_path / "client") as tenant:
             tenant.wait_until_all_are_open()
             pod.process.kill()
             assert tenant.process.wait(timeout_s=30) == 1
-    failures = tenant.told()["failures"]
+    failures = _last_word(tenant)["failures"]
     assert sum("a stream" in each for each in failures) == STREAMS
     assert tenant.log.count("FAILED: ") == len(failures)
 
 
 @pytest.mark.timeout(120)
 def test_the_client_ends_at_once_when_its_key_is_not_taken(
-    release: Release, tmp_path: Path
+    installed: Installed, tmp_path: Path
 ) -> None:
-    with another_pod(release.node, tmp_path / "pod") as pod:
-        release.service.pods = [pod]
-        with release.client(tmp_path / "client", key="nonsense") as tenant:
+    with another_pod(installed.release.node, tmp_path / "pod") as pod:
+        installed.pods[:] = [pod]
+        with installed.client(tmp_path / "client", key="nonsense") as tenant:
             assert tenant.process.wait(timeout_s=20) == 1
     assert ALL_OPEN not in tenant.log
     assert "Broken('401: " in tenant.log
+
+
+def _last_word(tenant: Client) -> Any:
+    return json.loads(tenant.log.splitlines()[-1])
 
 
 def _event(number: int, kind: str, **more: object) -> str:

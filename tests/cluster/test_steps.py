@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chart.helm import CHART, HELM, helm
 from tests.cluster.client import ALL_OPEN
-from tests.cluster.played import Answer, Played
+from tests.cluster.played import Answer, Played, Rule, playing
 from tests.system.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,29 +38,28 @@ def job(**status: int) -> Answer:
 
 
 @pytest.fixture
-def played(tmp_path: Path) -> Played:
+def played(tmp_path: Path) -> Iterator[Played]:
     """All goes well, as far as anybody asks."""
     hooks = helm("template", "gw", CHART, "--show-only", "templates/tests/selftest.yaml")
-    return Played(
-        tmp_path,
-        {
-            "^helm get hooks": [Answer(hooks)],
-            "gwctl project": [Answer('{"id": "prj_cluster_test"}')],
-            "gwctl key": [Answer('{"token": "gw_token"}')],
-            # It is not over before it is told to stop.
-            "get job/": [job(active=1)] * 4 + [job(succeeded=1)],
-            "logs job/": [
-                Answer(err="ContainerCreating", code=1),
-                Answer(f"{ALL_OPEN}\n"),
-                Answer(f"{ALL_OPEN}\n{WHOLE}\n"),
-            ],
-            "get pods --selector": [Answer(OLD), Answer(OLD), Answer(OLD + NEW), Answer(NEW)],
-            "get deployment/": [deployment(**{"cluster-test/rollout": "upgraded"}), deployment()],
-            "get pods --output json": [Answer(json.dumps({"items": [_pod("gw-new-1")]}))],
-            "logs gw-new-1": [Answer("what the gateway said\n")],
-            "get events": [Answer("Warning  FailedScheduling  no node fits\n")],
-        },
-    )
+    rules: dict[str, Rule] = {
+        "^helm get hooks": [Answer(hooks)],
+        "gwctl project": [Answer('{"id": "prj_cluster_test"}')],
+        "gwctl key": [Answer('{"token": "gw_token"}')],
+        # It is not over before it is told to stop.
+        "get job/": [job(active=1)] * 4 + [job(succeeded=1)],
+        "logs job/": [
+            Answer(err="ContainerCreating", code=1),
+            Answer(f"{ALL_OPEN}\n"),
+            Answer(f"{ALL_OPEN}\n{WHOLE}\n"),
+        ],
+        "get pods --selector": [Answer(OLD), Answer(OLD), Answer(OLD + NEW), Answer(NEW)],
+        "get deployment/": [deployment(**{"cluster-test/rollout": "upgraded"}), deployment()],
+        "get pods --output json": [Answer(json.dumps({"items": [_pod("gw-new-1")]}))],
+        "logs gw-new-1": [Answer("what the gateway said\n")],
+        "get events": [Answer("Warning  FailedScheduling  no node fits\n")],
+    }
+    with playing(tmp_path, rules) as found:
+        yield found
 
 
 def _pod(name: str) -> object:
@@ -226,6 +227,7 @@ def test_a_failed_stream_fails_it_and_is_told(played: Played) -> None:
             [Answer("configmap/gw-left\n")],
             "helm uninstall has left configmap/gw-left",
         ),
+        ("get pods --selector", [Answer()], "no pod has the labels"),
         ("^helm get hooks", [Answer("")], "test.enabled must be true"),
         (
             "^helm test",
@@ -273,7 +275,7 @@ def test_the_real_programs_know_every_command_and_flag(played: Played) -> None:
     assert make(played, GATEWAY_IMAGE="a/b:1").returncode == 1, "the very last step fails"
     real = {"helm": str(HELM), "kubectl": shutil.which("kubectl")}
     env = {**os.environ, "KUBECONFIG": unreachable(played.directory)}
-    calls = {each["asked"]: each["given"] for each in played.calls()}
+    calls = {each["asked"]: each["given"] for each in played.calls}
     assert len(calls) > 20
     for asked, given in calls.items():
         name, *arguments = asked.split()
@@ -287,7 +289,13 @@ def test_the_real_programs_know_every_command_and_flag(played: Played) -> None:
 
 
 def test_who_interrupts_it_leaves_no_namespace(played: Played) -> None:
-    played.rules = {"^helm install": [Answer(takes_s=60)]} | played.rules
+    interrupted = threading.Event()
+
+    def install(*_: object) -> Answer:
+        interrupted.wait()
+        return Answer()
+
+    played.rules = {"^helm install": install} | played.rules
     with subprocess.Popen(
         [sys.executable, "-m", "tests.cluster"],
         cwd=ROOT,
@@ -298,6 +306,7 @@ def test_who_interrupts_it_leaves_no_namespace(played: Played) -> None:
         wait_until(lambda: bool(played.asked("^helm install")), "it installs")
         making.terminate()
         said, _ = making.communicate(timeout=30)
+    interrupted.set()
     assert making.returncode == 1
     assert said.splitlines()[1] == "install    interrupted"
     assert "delete namespace" in played.asked()[-1]
