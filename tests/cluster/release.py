@@ -38,7 +38,7 @@ class Client:
         return self.process.log.read_text()
 
     def wait_until_all_are_open(self) -> None:
-        self.process.wait_until(lambda: ALL_OPEN in self.log, timeout_s=20)
+        self.process.wait_until(lambda: ALL_OPEN in self.log, timeout_s=60)
 
 
 @dataclass

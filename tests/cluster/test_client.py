@@ -1,11 +1,11 @@
-"""The client of `make test-cluster`: for real, while pods are replaced; and whether it sees what is broken."""
+"""Whether the client of `make test-cluster` sees what is broken; that it sees a rollout through, test_whole.py shows."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,28 +48,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
         yield Installed(release, created["token"])
 
 
-@pytest.mark.timeout(180)
-def test_the_client_sees_a_rollout_through_that_cuts_no_stream(
-    installed: Installed, tmp_path: Path
-) -> None:
-    node, pods = installed.release.node, installed.pods
-    with ExitStack() as running:
-        for number in range(2):
-            pods.append(running.enter_context(another_pod(node, tmp_path / f"old-{number}")))
-        with installed.client(tmp_path / "client") as tenant:
-            tenant.wait_until_all_are_open()
-            for number in range(2):  # maxSurge 1, maxUnavailable 0
-                pods.append(running.enter_context(another_pod(node, tmp_path / f"new-{number}")))
-                assert pods[number].terminate() == 0
-            assert tenant.process.running, tenant.log
-            tenant.stop_file.touch()
-            assert tenant.process.wait(timeout_s=30) == 0, tenant.log
-    told = _last_word(tenant)
-    assert told["failures"] == []
-    assert told["streams"] >= 2 * STREAMS, "some began before the rollout, and some behind it"
-    assert told["short_requests"] > 10
-
-
 @pytest.mark.timeout(120)
 def test_the_client_ends_by_itself_and_tells_what_broke_when_a_gateway_is_killed(
     installed: Installed, tmp_path: Path
@@ -79,7 +57,7 @@ def test_the_client_ends_by_itself_and_tells_what_broke_when_a_gateway_is_killed
         with installed.client(tmp_path / "client") as tenant:
             tenant.wait_until_all_are_open()
             pod.process.kill()
-            assert tenant.process.wait(timeout_s=30) == 1
+            assert tenant.process.wait(timeout_s=60) == 1
     failures = _last_word(tenant)["failures"]
     assert sum("a stream" in each for each in failures) == STREAMS
     assert tenant.log.count("FAILED: ") == len(failures)
@@ -92,7 +70,7 @@ def test_the_client_ends_at_once_when_its_key_is_not_taken(
     with another_pod(installed.release.node, tmp_path / "pod") as pod:
         installed.pods[:] = [pod]
         with installed.client(tmp_path / "client", key="nonsense") as tenant:
-            assert tenant.process.wait(timeout_s=20) == 1
+            assert tenant.process.wait(timeout_s=60) == 1
     assert ALL_OPEN not in tenant.log
     assert "Broken('401: " in tenant.log
 

@@ -129,7 +129,7 @@ def release(tmp_path: Path) -> Iterator[Release]:
         yield found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_a_release_of_real_pods_passes_the_whole_of_it(release: Release, tmp_path: Path) -> None:
     with (
         Kubernetes(release, tmp_path) as kubernetes,

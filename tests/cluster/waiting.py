@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_INTERVAL_S = 1.0
+_INTERVAL_S = 0.5
 
 
 class Failed(Exception):
