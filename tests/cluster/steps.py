@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,7 +51,8 @@ def run(cluster: Cluster, settings: Settings) -> bool:
         for name, step in trial.steps():
             _play(name, step)
     except (Failed, ToolError, LookupError) as exc:
-        print(f"FAILED\n\n{exc}\n\n{_what_there_is(cluster)}")
+        print(f"FAILED\n\n{exc}\n", flush=True)
+        print(_what_there_is(cluster))
         return False
     except KeyboardInterrupt:
         print("interrupted", flush=True)
@@ -170,8 +170,7 @@ class _Trial:
 
     def _gwctl(self, *arguments: str) -> Object:
         pod = f"deployment/{self._gateway}"
-        said = self._cluster.kubectl("exec", pod, "--", "gwctl", *arguments, "-o", "json")
-        found: Object = json.loads(said)
+        found: Object = self._cluster.json("exec", pod, "--", "gwctl", *arguments, "-o", "json")
         return found
 
 

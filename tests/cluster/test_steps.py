@@ -228,6 +228,7 @@ def test_a_failed_stream_fails_it_and_is_told(played: Played) -> None:
             "helm uninstall has left configmap/gw-left",
         ),
         ("get pods --selector", [Answer()], "no pod has the labels"),
+        ("gwctl key", [Answer("Killed")], "said no JSON:\nKilled"),
         ("^helm get hooks", [Answer("")], "test.enabled must be true"),
         (
             "^helm test",
@@ -310,3 +311,12 @@ def test_who_interrupts_it_leaves_no_namespace(played: Played) -> None:
     assert making.returncode == 1
     assert said.splitlines()[1] == "install    interrupted"
     assert "delete namespace" in played.asked()[-1]
+
+
+def test_a_cluster_that_tells_nothing_any_more_hides_no_failure(played: Played) -> None:
+    gone = [Answer(err="Unable to connect to the server", code=1)]
+    played.rules = {"^helm install": [Answer(err="Error: no nodes", code=1)], "get |logs ": gone}
+    done = make(played)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Error: no nodes" in done.stdout
+    assert "Unable to connect to the server" in done.stdout

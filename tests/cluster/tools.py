@@ -40,7 +40,15 @@ class Cluster:
         return _run(command, None if given is None else json.dumps(given), timeout_s)
 
     def get(self, *arguments: str) -> Any:
-        return json.loads(self.kubectl("get", *arguments, "--output", "json"))
+        return self.json("get", *arguments, "--output", "json")
+
+    def json(self, *arguments: str) -> Any:
+        """What kubectl, or a program in a pod, says as JSON."""
+        said = self.kubectl(*arguments)
+        try:
+            return json.loads(said)
+        except ValueError as exc:
+            raise ToolError(f"kubectl {' '.join(arguments)}\nsaid no JSON:\n{said}") from exc
 
     def names(self, kinds: str, selector: str) -> set[str]:
         """`kind/name` of each."""
