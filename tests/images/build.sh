@@ -41,6 +41,10 @@ cp requirements/gateway.txt "$context/gateway/requirements.txt"
 cp requirements/worker.txt "$context/worker-sim/requirements.txt"
 cp requirements/triton.txt "$context/worker-sim/"
 cp -r workers/model_repository "$context/worker-sim/"
+# What is in the images, beside them and in them.
+tests/images/sbom.sh "$context/gateway.cdx.json" requirements/gateway.txt
+tests/images/sbom.sh "$context/worker-sim.cdx.json" requirements/worker.txt requirements/triton.txt
+for name in gateway worker-sim; do cp "$context/$name.cdx.json" "$context/$name/sbom.cdx.json"; done
 find "$context" -name __pycache__ -prune -exec rm -r {} +
 find "$context" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
 

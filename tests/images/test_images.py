@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.images.docker import RESTRICTED, Docker, docker_engine
+from tests.images.docker import RESTRICTED, ROOT, Docker, docker_engine
 from tests.stack.demo import gwctl
 from tests.stack.gateway import is_ready
 from tests.stack.process import free_port
@@ -21,6 +22,7 @@ from tests.system.waiting import wait_until
 
 TAG = "tested"
 GATEWAY, WORKER = f"llm-gateway/gateway:{TAG}", f"llm-gateway/worker-sim:{TAG}"
+SBOM = "/usr/share/sbom/llm-gateway.cdx.json"
 
 pytestmark = [
     pytest.mark.timeout(900),  # a base is made perhaps, and packages are fetched
@@ -132,11 +134,35 @@ def test_an_image_holds_what_runs_and_nothing_else(docker: Docker, image: str) -
     assert docker(*flags, "--entrypoint", "python", image, "-c", writable).strip() == "[]"
 
 
+@pytest.mark.parametrize("image", [GATEWAY, WORKER])
+def test_the_sbom_in_an_image_tells_every_package_that_is_installed_there(
+    docker: Docker, image: str
+) -> None:
+    installed = (
+        "import importlib.metadata as m, json;"
+        "print(json.dumps([[d.name, d.version] for d in m.distributions()]))"
+    )
+    run = ("run", "--rm", "--network", "none", *RESTRICTED, "--entrypoint", "python", image)
+    found = json.loads(docker(*run, "-c", installed))
+    text = docker(*run, "-c", f"print(open({SBOM!r}).read())")
+    told = json.loads(text)
+    components = [told["metadata"]["component"], *told["components"]]
+    listed = {(_canonical(each["name"]), each["version"]) for each in components}
+    assert {(_canonical(name), version) for name, version in found} <= listed
+    assert len(found) > 10
+    beside = ROOT / "build/images" / f"{image.rpartition('/')[2].partition(':')[0]}.cdx.json"
+    assert told == json.loads(beside.read_text())
+
+
 def test_the_gateway_shows_its_settings_without_a_shell(docker: Docker) -> None:
     env = ["--env", f"GATEWAY_KEY_PEPPERS={PEPPERS}", "--env", "GATEWAY_WORKERS=worker:8001"]
     shown = docker("run", "--rm", "--network", "none", *RESTRICTED, *env, GATEWAY, "--print-config")
     assert json.loads(shown)["port"] == 8080
     assert PEPPERS not in shown
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _answers(url: str) -> bool:
