@@ -93,6 +93,23 @@ bench: setup ## What the gateway costs, beside its targets (three minutes)
 bench-micro: .venv/installed ## CPU of the stations, held to budgets
 	.venv/bin/python -m bench.micro
 
+.PHONY: bench-peers
+bench-peers: setup peers ## Ours beside other gateways, in one run (a quarter of an hour; bench/README.md)
+	.venv/bin/python -m bench.peers $(PEERS)
+
+# What cannot be installed here is told of in the table; the others are measured.
+.PHONY: peers
+peers: ## Install the gateways that ours is measured beside (3 GB)
+	@for name in litellm smg dynamo; do $(MAKE) --no-print-directory .venv-peer-$$name/installed || echo "$$name is not installed"; done
+	@if command -v npm >/dev/null; then cd bench/peers/portkey && npm ci --ignore-scripts --loglevel=error >/dev/null || echo "Portkey is not installed"; else echo "npm is not installed: no Portkey"; fi
+
+.venv-peer-%/installed: requirements/peer-%.txt requirements/peer-dynamo-alone.txt
+	@tests/stack/venv.sh "$(PYTHON)" .venv-peer-$*
+	@echo "Installing $* into .venv-peer-$*"
+	@$(QUIETLY) .venv-peer-$*/bin/python $(PIP) --no-deps --require-hashes -r requirements/peer-$*.txt
+	@if [ $* = dynamo ]; then $(QUIETLY) .venv-peer-$*/bin/python $(PIP) --no-deps --require-hashes -r requirements/peer-dynamo-alone.txt; fi
+	@touch $@
+
 .PHONY: bench-affinity
 bench-affinity: .venv/installed ## How much of their history conversations find in the caches of four workers
 	.venv/bin/python -m bench.affinity
@@ -183,8 +200,8 @@ proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never 
 .PHONY: requirements
 requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
 	.venv/bin/python $(PIP) uv
-	for name in gateway dev worker proto proxies images clients clients-openai2; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
-	.venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/triton.in -o requirements/triton.txt
+	for name in gateway dev worker proto proxies images clients clients-openai2 peer-litellm peer-smg peer-dynamo; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	for name in triton peer-dynamo-alone; do .venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	@if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only --loglevel=error; else echo "npm is not installed: $(NODE)/package-lock.json is as it was"; fi
 
 .PHONY: setup
@@ -205,7 +222,7 @@ clients: $(CLIENTS) ## Install what the contract tests need: tenants' clients
 
 .PHONY: clean
 clean: stop ## Remove the environments, and the data of `make run`
-	rm -rf .venv .venv-worker .venv-proto .venv-images .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
+	rm -rf .venv .venv-worker .venv-peer-* bench/peers/portkey/node_modules .venv-proto .venv-images .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
 
 .venv/installed: requirements/dev.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv
