@@ -110,6 +110,16 @@ peers: ## Install the gateways that ours is measured beside (3 GB)
 	@if [ $* = dynamo ]; then $(QUIETLY) .venv-peer-$*/bin/python $(PIP) --no-deps --require-hashes -r requirements/peer-dynamo-alone.txt; fi
 	@touch $@
 
+.PHONY: bench-choices
+bench-choices: .venv-choices/installed ## ASGI servers, JSON and clients of Redis, beside those that were chosen (two minutes)
+	@mkdir -p build/bench-peers && gcc -O2 -o build/bench-peers/loadgen bench/peers/src/loadgen.c
+	.venv-choices/bin/python -m bench.choices
+
+.venv-choices/installed: requirements/choices.txt
+	@tests/stack/venv.sh "$(PYTHON)" .venv-choices
+	@$(QUIETLY) .venv-choices/bin/python $(PIP) --no-deps --require-hashes -r requirements/choices.txt
+	@touch $@
+
 .PHONY: bench-affinity
 bench-affinity: .venv/installed ## How much of their history conversations find in the caches of four workers
 	.venv/bin/python -m bench.affinity
@@ -200,7 +210,7 @@ proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never 
 .PHONY: requirements
 requirements: .venv/installed ## Resolve requirements/*.in again, with hashes
 	.venv/bin/python $(PIP) uv
-	for name in gateway dev worker proto proxies images clients clients-openai2 peer-litellm peer-smg peer-dynamo; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	for name in gateway dev worker proto proxies images clients clients-openai2 peer-litellm peer-smg peer-dynamo choices; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	for name in triton peer-dynamo-alone; do .venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements" requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	@if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only --loglevel=error; else echo "npm is not installed: $(NODE)/package-lock.json is as it was"; fi
 

@@ -92,14 +92,16 @@ def slo_rules() -> Mapping[str, object]:
     """The content of slo.yaml."""
     return {
         "groups": [
-            {"name": "llm-gateway-objectives", "rules": [_objective(slo) for slo in SLOS]},
-            *(
-                {
-                    "name": f"llm-gateway-slo-{slo.name.replace('_', '-')}",
-                    "rules": [*_recordings(slo), *(_alert(slo, burn) for burn in BURNS)],
-                }
-                for slo in SLOS
-            ),
+            {
+                "name": f"llm-gateway-slo-{slo.name.replace('_', '-')}",
+                # In one group, and in this order: groups are evaluated in any.
+                "rules": [
+                    _objective(slo),
+                    *_recordings(slo),
+                    *(_alert(slo, burn) for burn in BURNS),
+                ],
+            }
+            for slo in SLOS
         ]
     }
 

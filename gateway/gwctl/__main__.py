@@ -19,9 +19,9 @@ from gateway.gwctl.arguments import parser
 from gateway.gwctl.complaint import Complaint
 from gateway.gwctl.environment import Environment
 from gateway.gwctl.parsing import Command
-from gateway.gwctl.tables import Answer, as_csv, as_json, as_table
+from gateway.gwctl.tables import Answer, Rows, as_csv, as_json, as_table
 
-PRINTERS: dict[str, Callable[[Answer], str]] = {
+PRINTERS: dict[str, Callable[[Rows], str]] = {
     "table": as_table,
     "json": as_json,
     "csv": as_csv,
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Complaint as complaint:
         print(f"gwctl: {complaint}", file=sys.stderr)
         return 1
-    print(PRINTERS[arguments.output](answer))
+    print(answer if isinstance(answer, str) else PRINTERS[arguments.output](answer))
     return 1 if answer and arguments.rows_are_wrong else 0
 
 

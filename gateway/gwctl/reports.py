@@ -235,9 +235,10 @@ async def audit(arguments: argparse.Namespace, api: AdminClient) -> Sequence[Row
     ]
 
 
-def redis_acl(arguments: argparse.Namespace) -> Row:
-    rules = acl_rules(cluster=arguments.cluster)
-    return {"acl": f"user {arguments.user} on >PASSWORD {rules}"}
+def redis_acl(arguments: argparse.Namespace) -> Row | str:
+    line = f"user {arguments.user} on >PASSWORD {acl_rules(cluster=arguments.cluster)}"
+    # To be appended to a file as it is.
+    return line if arguments.output == "table" else {"acl": line}
 
 
 async def list_audit_log(arguments: argparse.Namespace, api: AdminClient) -> Sequence[Row]:

@@ -12,7 +12,8 @@ from typing import Any
 from gateway.quota.limits import MODES, QUOTAS
 
 Row = Mapping[str, object]
-Answer = Row | Sequence[Row]
+Rows = Row | Sequence[Row]
+Answer = Rows | str  # a text is printed as it is
 # A spreadsheet takes what begins so for a formula, and runs it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -28,11 +29,11 @@ def limits_row(limits: Mapping[str, Any]) -> Row:
     return {name: limits[name] for name in (*QUOTAS, *MODES)}
 
 
-def as_json(answer: Answer) -> str:
+def as_json(answer: Rows) -> str:
     return json.dumps(answer, indent=2)
 
 
-def as_csv(answer: Answer) -> str:
+def as_csv(answer: Rows) -> str:
     """With a line of names first; no line at all if there is nothing."""
     rows = [answer] if isinstance(answer, Mapping) else answer
     if not rows:
@@ -44,7 +45,7 @@ def as_csv(answer: Answer) -> str:
     return written.getvalue().rstrip("\n")
 
 
-def as_table(answer: Answer) -> str:
+def as_table(answer: Rows) -> str:
     """One row downwards, for it is read; many across, for they are compared."""
     if isinstance(answer, Mapping):
         width = max(len(name) for name in answer)

@@ -79,6 +79,7 @@ class RequestTelemetry:
     def enter(self, station: str) -> None:
         """The request has left its last station, and is at this one."""
         self._leave()
+        _log.debug("%s: %s", self.request_id, station)
         self._station, self._station_since = station, time.perf_counter()
         if self._trace is not None:
             self._trace.enter(station)
@@ -118,6 +119,7 @@ class RequestTelemetry:
         self._metrics.dropped.labels(kind).inc(count)
 
     def attempt(self, worker: str, *, generated_tokens: int) -> AttemptWatch:
+        _log.debug("%s: %s, behind %d tokens", self.request_id, worker, generated_tokens)
         self._metrics.worker_attempts.labels(worker).inc()
         self._attempts += 1
         self._attempt_at = time.perf_counter()

@@ -76,6 +76,14 @@ def _failing(share: float, reason: str = "engine_failed") -> Series:
     }
 
 
+def _pods(wanted: int, ready: int, namespace: str = "inference") -> Series:
+    labels = f'namespace="{namespace}", statefulset="gw-llm-gateway-worker"'
+    return {
+        f"kube_statefulset_replicas{{{labels}}}": f"{wanted}x60",
+        f"kube_statefulset_status_replicas_ready{{{labels}}}": f"{ready}x60",
+    }
+
+
 _TTFT = "gen_ai_server_time_to_first_token_seconds"
 _TPOT = "gen_ai_server_time_per_output_token_seconds"
 _BUILD = {f"gw_build_info{{{POD}}}": "1x60"}
@@ -181,6 +189,14 @@ CASES = (
             f'gw_worker_up{{{POD}, worker="w2"}}': "1x60",
         },
     ),
+    # A gateway whose workers cannot even be found.
+    Case("WorkersNone", _BUILD, {**_BUILD, f'gw_worker_up{{{POD}, worker="w1"}}': "1x60"}),
+    Case(
+        "WorkerPodsMissing",
+        {**_BUILD, **_pods(3, 2)},
+        # Of another product, in another namespace.
+        {**_BUILD, **_pods(3, 3), **_pods(3, 1, namespace="elsewhere")},
+    ),
     Case(
         "WorkerDown",
         {f'gw_worker_up{{{POD}, worker="w1"}}': "0x60"},
@@ -281,6 +297,12 @@ CASES = (
         {f'gw_project_budget_used_ratio{{{NS}, project="p", period="day"}}': "0.95x60"},
     ),
     # promtool's clock begins at 0: a look at second 600, and at each minute.
+    # Gone: its last sample is of minute 10, and there is none any more.
+    Case(
+        "UsageExporterStale",
+        {f"gw_usage_exporter_last_look_timestamp_seconds{{{POD}}}": "0+60x10 stale"},
+        {f"gw_build_info{{{POD}}}": "1x60"},
+    ),
     Case(
         "UsageExporterStale",
         {f"gw_usage_exporter_last_look_timestamp_seconds{{{POD}}}": "600x60"},

@@ -125,14 +125,14 @@ def test_no_rule_and_no_panel_asks_for_what_nobody_tells() -> None:
         re.findall(r"^\| `([a-z_]+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     )
     others = re.compile(
-        r"process_(cpu_seconds_total|resident_memory_bytes|start_time_seconds)|DCGM_FI_\w+"
+        r"kube_statefulset_(replicas|status_replicas_ready)|process_(cpu_seconds_total|resident_memory_bytes|start_time_seconds)|DCGM_FI_\w+"
         r"|nv_inference_request_(success|failure)|gw:slo_\w+"
     )
     texts = [file.read_text() for file in (*RULES, *sorted((CHART / "dashboards").glob("*.json")))]
     asked = {
         name
         for text in texts
-        for name in re.findall(r"\b((?:gw|gen_ai|worker|process|nv|DCGM)_\w+)(?=[{\[])", text)
+        for name in re.findall(r"\b((?:gw|gen_ai|worker|process|nv|DCGM|kube)_\w+)(?=[{\[])", text)
     }
     for name in asked:
         base = (
