@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from wire import vocabulary
-from workers.engine import InvalidRequest, OutputConstraint
+from workers.engine import Busy, InvalidRequest, OutputConstraint
 from workers.grammar import Schema, read_schemas, schema_grammar, turn_grammar
 from workers.settings import GrammarSettings
 
@@ -83,6 +83,7 @@ class CompiledGrammars:
 
         Raises:
             InvalidRequest: the constraint cannot be enforced; the text names the field.
+            Busy: it is not compiled in time; it will be, for whoever asks again.
         """
         size = _size(constraint)
         if size > self._settings.max_bytes:
@@ -129,7 +130,8 @@ class CompiledGrammars:
         future.add_done_callback(keep)
         done, _ = await asyncio.wait([future], timeout=self._settings.timeout_ms / 1000)
         if not done:
-            return _Unenforceable(f"constraint: not compiled in {self._settings.timeout_ms} ms")
+            # The gateway has tried it, within bounds of work: so it is this machine that is busy.
+            raise Busy(f"constraint: not compiled in {self._settings.timeout_ms} ms")
         return future.result()
 
     def _remember(self, key: bytes, compiled: LLMatcher | _Unenforceable, size: int) -> None:

@@ -16,6 +16,10 @@ class InvalidRequest(Exception):
     """No engine of this kind would take the request; the text says why."""
 
 
+class Busy(Exception):
+    """The engine is well, and has no time for this one now: another worker may, or this one later."""
+
+
 class EngineFailed(Exception):
     """The engine could not go on with one generation."""
 

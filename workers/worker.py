@@ -23,7 +23,15 @@ from collections.abc import Callable, Sequence
 from wire.v1 import generation_pb2 as wire
 from workers import codec
 from workers.delivery import Outbox, chunk_interval_s
-from workers.engine import Engine, EngineFailed, EngineLoad, EngineRequest, InvalidRequest, Sink
+from workers.engine import (
+    Busy,
+    Engine,
+    EngineFailed,
+    EngineLoad,
+    EngineRequest,
+    InvalidRequest,
+    Sink,
+)
 from workers.live import Channel, LiveGeneration, Tally
 from workers.senders import Senders
 from workers.settings import WorkerSettings
@@ -189,6 +197,8 @@ class Worker:
             if deadline.expired():
                 return codec.error(wire.Error.DEADLINE, "deadline_unix_ms has passed")
             return _engine_failed(request, exc)
+        except Busy as exc:
+            return codec.error(wire.Error.OVERLOADED, str(exc), retry_after_ms=RETRY_AFTER_MS)
         except InvalidRequest as exc:
             return codec.error(wire.Error.INVALID_ARGUMENT, str(exc))
         except Exception as exc:  # noqa: BLE001 - an engine may raise anything

@@ -14,7 +14,7 @@ from llguidance import LLMatcher
 from tests.workers.schemas import BOMBS, REFUSED, Schema, closed, constrained
 from wire import vocabulary
 from workers.compiled_grammars import CompiledGrammars, compile_grammar, grammar_tokenizer
-from workers.engine import InvalidRequest, OutputConstraint
+from workers.engine import Busy, InvalidRequest, OutputConstraint
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.settings import GrammarSettings
 
@@ -157,7 +157,7 @@ async def test_a_constraint_of_too_many_bytes_is_refused() -> None:
 async def test_who_does_not_wait_for_a_compilation_finds_it_done_later() -> None:
     constraint = constrained(BOMBS["optional properties"])
     async with _grammars(replace(_SETTINGS, timeout_ms=1)) as grammars:
-        with pytest.raises(InvalidRequest, match="constraint: not compiled in 1 ms"):
+        with pytest.raises(Busy, match="constraint: not compiled in 1 ms"):
             await grammars.matcher(constraint, cache_salt="a")
 
         async with asyncio.timeout(30):
@@ -168,7 +168,7 @@ async def test_who_does_not_wait_for_a_compilation_finds_it_done_later() -> None
 async def _succeeds(grammars: CompiledGrammars, constraint: OutputConstraint) -> bool:
     try:
         await grammars.matcher(constraint, cache_salt="a")
-    except InvalidRequest:
+    except Busy:
         return False
     return True
 

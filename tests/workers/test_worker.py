@@ -15,7 +15,7 @@ import pytest
 
 from tests.workers.triton_client import Answer, greedy
 from wire.v1 import generation_pb2 as wire
-from workers.engine import Ending, EngineLoad, EngineRequest, InvalidRequest, Sink, Stopped
+from workers.engine import Busy, Ending, EngineLoad, EngineRequest, InvalidRequest, Sink, Stopped
 from workers.live import Tally
 from workers.settings import WorkerSettings
 from workers.worker import Worker
@@ -47,6 +47,8 @@ class PlayedEngine:
         match request.cache_salt:
             case "refuse":
                 raise InvalidRequest("no such thing")
+            case "be busy":
+                raise Busy("no time for it")
             case "break":
                 sink.started(0)
                 sink.tokens([1, 2])
@@ -157,6 +159,7 @@ def test_a_generation_runs_to_its_end_and_is_counted() -> None:
     ("play", "code", "message"),
     [
         ("refuse", wire.Error.INVALID_ARGUMENT, "no such thing"),
+        ("be busy", wire.Error.OVERLOADED, "no time for it"),
         ("break", wire.Error.ENGINE_FAILED, "ZeroDivisionError: played"),
         # Not mistaken for the request's own deadline.
         ("time out", wire.Error.ENGINE_FAILED, "TimeoutError: played"),

@@ -64,21 +64,23 @@ class ConstrainedWriter:
         *,
         begun: Sequence[int] = (),
         max_tokens: int,
-        give_up_at: float,
+        follow_s: float,
     ) -> None:
         """Begin to write, or go on.
 
         Args:
             begun: what another worker has written of the turn; not written again.
             max_tokens: to write at most.
-            give_up_at: on the monotonic clock; grammars may be slow to follow.
+            follow_s: CPU time of the thread to take at most; grammars may be slow to follow.
+                That others keep the machine busy is not the grammar's fault.
         """
         self._matcher = matcher
         self._tokenizer = tokenizer
         self._candidates = candidates
         self._rng = rng
         self._max_tokens = max_tokens
-        self._give_up_at = give_up_at
+        self._follow_s = follow_s
+        self._give_up_at = 0.0  # by the thread's clock, once it writes
         self._begun = begun
         self._written: list[int] = []
         self._words = 0  # since the string began
@@ -92,6 +94,7 @@ class ConstrainedWriter:
             InvalidRequest: the grammar cannot be followed to the end, or never led to
                 where the turn was begun.
         """
+        self._give_up_at = time.thread_time() + self._follow_s
         self._replay()
         self._follow(script)
         while len(self._written) < self._max_tokens and not self._over():
@@ -120,7 +123,7 @@ class ConstrainedWriter:
             raise InvalidRequest(f"constraint: cannot be followed: {complaint}")
         if self._matcher.is_stopped() and not self._matcher.is_accepting():
             raise InvalidRequest("constraint: nothing satisfies it")
-        if time.monotonic() > self._give_up_at:
+        if time.thread_time() > self._give_up_at:
             raise InvalidRequest("constraint: takes too long to follow")
 
     def _follow(self, token_ids: Sequence[int]) -> None:

@@ -7,7 +7,6 @@ whom, is the pace's: set by hand, or that of a GPU if a preset is chosen.
 from __future__ import annotations
 
 import asyncio
-import time
 
 from workers.compiled_grammars import CompiledGrammars
 from workers.engine import Ending, EngineLoad, EngineRequest, Sink
@@ -56,7 +55,7 @@ class Simulator:
         matcher = await self._grammars.matcher(request.constraint, cache_salt=request.cache_salt)
         # In a thread: a token may take a hostile grammar 14 ms.
         return await asyncio.to_thread(
-            self._planner.plan, request, matcher, give_up_at=time.monotonic() + self._follow_s
+            self._planner.plan, request, matcher, follow_s=self._follow_s
         )
 
     def load_now(self) -> EngineLoad:

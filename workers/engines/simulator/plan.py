@@ -71,13 +71,13 @@ class Planner:
         request: EngineRequest,
         matcher: LLMatcher | None = None,
         *,
-        give_up_at: float = math.inf,
+        follow_s: float = math.inf,
     ) -> Plan:
         """Plan one generation.
 
         Args:
             matcher: of the request's constraint, if it has one.
-            give_up_at: when, on the monotonic clock, to stop following it.
+            follow_s: CPU time to follow it at most.
 
         Raises:
             InvalidRequest: a directive is wrong, or the constraint cannot be followed.
@@ -100,7 +100,7 @@ class Planner:
                 rng,
                 begun=begun,
                 max_tokens=request.max_tokens,
-                give_up_at=give_up_at,
+                follow_s=follow_s,
             )
             script = writer.write(script, self._last_message(request.constraint))
         token_ids, ending = _cut(script, request)
