@@ -10,11 +10,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import SubprocessError
+from typing import Any
 
 from bench.peers import scenarios
 from bench.peers.gateways import GATEWAYS, Gateway, NotInstalled, Running
@@ -43,14 +44,6 @@ def main() -> int:
     chosen = [
         each for each in SCENARIOS if not arguments.scenarios or each.name in arguments.scenarios
     ]
-    results = [
-        measure(each, chosen, rounds=arguments.rounds)
-        for each in GATEWAYS
-        if each.name in arguments.gateways
-    ]
-    text = table(results)
-    print(text)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     about = {
         "at": now.isoformat(timespec="seconds"),
@@ -58,13 +51,24 @@ def main() -> int:
         "rounds": arguments.rounds,
     }
     stem = arguments.out / f"{now:%Y-%m-%d}-{os.cpu_count()}-cores"
-    stem.with_suffix(".json").write_text(json.dumps(record(results, about), indent=1) + "\n")
-    stem.with_suffix(".md").write_text(
-        f"# Gateways side by side, {now:%Y-%m-%d}\n\n{about['machine']}; medians of {arguments.rounds}."
-        f" How to read it: [bench/README.md](../README.md).\n\n{text}\n"
-    )
+    results: list[Result] = []
+    for gateway in GATEWAYS:
+        if gateway.name in arguments.gateways:
+            results.append(measure(gateway, chosen, rounds=arguments.rounds))
+            # After each: a run that is interrupted has told what it knew.
+            _write(stem, results, about)
+    print(table(results))
     print(f"written: {stem}.md, {stem}.json", file=sys.stderr)
     return 0
+
+
+def _write(stem: Path, results: Sequence[Result], about: Mapping[str, Any]) -> None:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_suffix(".json").write_text(json.dumps(record(results, about), indent=1) + "\n")
+    stem.with_suffix(".md").write_text(
+        f"# Gateways side by side\n\n{about['at']}; {about['machine']}; medians of {about['rounds']}."
+        f" How to read it: [bench/README.md](../README.md).\n\n{table(results)}\n"
+    )
 
 
 def measure(gateway: Gateway, chosen: Sequence[Scenario], *, rounds: int) -> Result:

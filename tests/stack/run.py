@@ -112,6 +112,7 @@ def _run(asked_ports: Mapping[str, str], directory: Path, running: ExitStack) ->
         **administration,
         REDIS_URL=redis_url,
         TRITON_GRPC=triton,
+        TRITON_METRICS_URL=f"http://127.0.0.1:{ports['metrics']}/metrics",
     )
     print(demo.instructions(url, admin_url, admin_key, tenant))
     _wait(children)
