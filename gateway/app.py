@@ -93,7 +93,6 @@ from wire.vocabulary import load_ranks
 _log = logging.getLogger(__name__)
 
 FLUSH_DEADLINE_S = 10
-TRACES_DEADLINE_S = 3.0
 ADMIN_TIMEOUT_S = 2.0
 ADMIN_MAX_CONNECTIONS = 8
 
@@ -398,8 +397,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             _log.error("%d settlements could not be written to Redis", left)
         if spool is not None:
             spool.close()
-        with anyio.move_on_after(TRACES_DEADLINE_S, shield=True):
-            await anyio.to_thread.run_sync(tracing.close, abandon_on_cancel=True)
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(tracing.close)
         to_the_end.cancel_scope.cancel()
 
 

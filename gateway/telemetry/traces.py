@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -28,6 +29,7 @@ from gateway.telemetry.request_trace import RequestTrace
 _log = logging.getLogger(__name__)
 
 SERVICE_NAME = "llm-gateway"
+CLOSE_S = 3.0
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -39,7 +41,7 @@ class Tracing(Protocol):
         """The trace of a request that has just come; None if it is not traced."""
 
     def close(self) -> None:
-        """Send what is left. Blocks, for seconds if the collector does not answer."""
+        """Send what is left. Blocks, for CLOSE_S at most."""
 
 
 class Untraced:
@@ -116,7 +118,10 @@ class Traced:
         )
 
     def close(self) -> None:
-        self._provider.shutdown()
+        # In a thread that nobody waits for: a collector that does not answer keeps it for longer.
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
 
 
 def _their_span(headers: Iterable[tuple[bytes, bytes]]) -> SpanContext | None:
