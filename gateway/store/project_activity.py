@@ -60,9 +60,10 @@ class ProjectActivity:
         active = [each for part in range(PARTS) for each in await self._leased.of(part)]
         entries, read_to = await self._new_entries(active)
         refusals, counts = await self._new_refusals(active)
-        # Only now: a look that fails has seen nothing. Who is not active any more is forgotten,
-        # for there is nothing that could be told twice.
-        self._read_to, self._refusals = read_to, counts
+        # Only now: a look that fails has seen nothing. Who is not active any more is remembered:
+        # its ledger stays, and would be told again when it comes back.
+        self._read_to |= read_to
+        self._refusals |= counts
         return {
             each: Activity(entries.get(each, ()), refusals.get(each, {}))
             for each in entries.keys() | refusals.keys()

@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 
 from gateway.quota.reservation import Refused, Reservation
 from gateway.quota.usage import Usage
+from gateway.store import keys
 from gateway.store.errors import StoreUnavailable
-from gateway.store.leased_projects import LeasedProjects
+from gateway.store.leased_projects import LeasedProjects, part_of
 from gateway.store.ledger import RedisLedger
 from gateway.store.project_activity import ProjectActivity, totals
 from gateway.store.refusals import RefusalCounts
@@ -114,3 +115,26 @@ async def test_quotas_are_told_as_how_near_a_refusal_is(
         "monthly_tokens": 0.075,
     }
     assert isinstance(await reserve("b", 900, 0), Refused)
+
+
+async def test_a_project_that_was_quiet_is_told_once_when_it_comes_back(
+    active: None, redis: Redis, ledger: RedisLedger, reserve: Reserve
+) -> None:
+    counts, activity = RefusalCounts(redis), ProjectActivity(redis)
+    assert await activity.look() == {}
+    await settle(ledger, await reserve("a", 10, 5), 7)
+    counts.note(PROJECT, "tokens_per_minute")
+    await counts.write()
+    told = (await activity.look())[PROJECT]
+    assert (len(told.entries), told.refusals) == (1, {"tokens_per_minute": 1})
+
+    # A quiet hour: reapers need not look there any more.
+    await redis.delete(keys.leased(part_of(PROJECT)))
+    assert await activity.look() == {}
+
+    await LeasedProjects(redis).add(PROJECT)
+    await settle(ledger, await reserve("b", 10, 5), 7)
+    counts.note(PROJECT, "tokens_per_minute")
+    await counts.write()
+    told = (await activity.look())[PROJECT]
+    assert (len(told.entries), told.refusals) == (1, {"tokens_per_minute": 1})
