@@ -6,7 +6,9 @@ What a tenant sent or received is never logged, nor is any key.
 from __future__ import annotations
 
 import datetime
+import json
 import logging
+from collections.abc import Mapping
 from typing import IO
 
 import orjson
@@ -29,7 +31,19 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:
+            # Half a surrogate pair, an integer of more than 64 bits: orjson writes no such thing,
+            # and the line would be lost.
+            return json.dumps(_plain(line))
+
+
+def _plain(line: Mapping[str, object]) -> Mapping[str, object]:
+    """*line* with nothing in it but what JSON has."""
+    return {
+        name: each if isinstance(each, bool | None) else str(each) for name, each in line.items()
+    }
 
 
 def configure_logs(level: str, stream: IO[str]) -> None:
