@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 SERVICE_NAME = "llm-gateway"
 CLOSE_S = 3.0
+# Spans, of two hundred requests or so; those beyond are dropped.
+MAX_WAITING = 2048
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -73,7 +75,7 @@ class Traced:
 
     def __init__(
         self,
-        exporter: SpanExporter,
+        exporter: CountingExporter,
         *,
         model: str,
         version: str,
@@ -90,7 +92,7 @@ class Traced:
         resource = Resource.create({"service.name": SERVICE_NAME, "service.version": version})
         # Whoever asks for a span has decided that it is to be.
         self._provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(_Queue(exporter))
         self._tracer = self._provider.get_tracer("llm-gateway", version)
 
     def of_request(
@@ -144,8 +146,21 @@ class CountingExporter(SpanExporter):
         """*observe* is told "exported" or "failed", and how many; from another thread."""
         self._exporter = exporter
         self._observe = observe
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Whether one more may wait to be exported; if not, it is counted as failed."""
+        with self._lock:
+            there_is_room = self._waiting < MAX_WAITING
+            self._waiting += there_is_room
+        if not there_is_room:
+            self._observe("failed", 1)
+        return there_is_room
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        with self._lock:
+            self._waiting -= len(spans)
         result = SpanExportResult.FAILURE
         try:
             result = self._exporter.export(spans)
@@ -159,6 +174,18 @@ class CountingExporter(SpanExporter):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._exporter.force_flush(timeout_millis)
+
+
+class _Queue(BatchSpanProcessor):
+    """Never full: OpenTelemetry's own would drop its oldest spans, and nobody would count them."""
+
+    def __init__(self, exporter: CountingExporter) -> None:
+        super().__init__(exporter, max_queue_size=MAX_WAITING)
+        self._counting = exporter
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if self._counting.take():
+            super().on_end(span)
 
 
 def otlp_exporter(url: str) -> SpanExporter:

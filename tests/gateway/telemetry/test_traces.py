@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
@@ -161,3 +166,34 @@ def test_the_names_of_the_generations_attributes_are_those_of_the_conventions() 
         *("http.request.method", "http.route", "http.response.status_code"),
         *("llm_gateway.request_id", "llm_gateway.outcome", "openai.api.type"),
     }
+
+
+class Mute(SpanExporter):
+    """To a collector that says nothing until `answers` is set."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.answers.wait(30)
+        return SpanExportResult.SUCCESS
+
+
+def test_what_a_collector_is_too_slow_for_is_counted() -> None:
+    told: Counter[str] = Counter()
+    mute = Mute()
+    tracing = Traced(
+        CountingExporter(mute, lambda result, count: told.update({result: count})),
+        model="gpt-oss-120b",
+        version="1",
+        share=1,
+    )
+    for _ in range(4000):
+        trace = tracing.of_request("POST", [])
+        assert trace is not None
+        trace.end("", 200, "", {})
+    mute.answers.set()
+    tracing.close()
+
+    assert told["failed"] > 0
+    assert told.total() == 4000
