@@ -187,7 +187,8 @@ class RequestTelemetry:
     def close(self, status: int | None) -> None:
         """The request is over. *status* is None if the client left before there was one."""
         duration_s = time.perf_counter() - self._started_at
-        if status is None or self._outcome == "cancelled":
+        # Cancelled, but told an error: it was not the client that left, but we that end.
+        if status is None or (self._outcome == "cancelled" and not self.error_code):
             status = CLIENT_CLOSED_REQUEST
         self._leave()
         self._count(status, duration_s)

@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.asgi.body import BodyBudget, BodyLimits, receive_json_body
-from gateway.asgi.boundary import RequestBoundary
+from gateway.asgi.boundary import RequestBoundary, telemetry_of
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.replies import StreamReply
 from gateway.quota.reservation import RateLimitState, Reservation
+from gateway.quota.usage import Usage
 from gateway.responses.dialect import Dialect
 from gateway.responses.errors import ApiError
 from gateway.responses.sse import DONE, KEEP_ALIVE, EventEncoder
@@ -195,3 +196,34 @@ async def test_all_requests_can_be_ended_and_have_their_last_word() -> None:
         await requests.end_all(deadline_s=5)
         assert sorted(settled) == [0, 1, 2]
     await requests.end_all(deadline_s=5)  # there are none
+
+
+async def test_who_waits_when_a_gateway_ends_is_counted_as_refused_by_it() -> None:
+    requests, registry = RequestsInFlight(), CollectorRegistry()
+
+    async def waits_for_a_place(scope: Scope, receive: Receive, send: Send) -> None:
+        telemetry = telemetry_of(scope)
+        telemetry.route = "responses"
+        try:
+            await anyio.sleep_forever()
+        finally:  # as `create_response` does
+            telemetry.ended("cancelled", Usage(0, 0, 0, 0), None)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None: ...
+
+    boundary = RequestBoundary(waits_for_a_place, requests, Metrics(registry, model="m"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(boundary, {"type": "http", "method": "POST", "headers": []}, receive, send)
+        await anyio.wait_all_tasks_blocked()
+        await requests.end_all(deadline_s=5)
+
+    counted = {
+        word: registry.get_sample_value("gw_outcomes_total", {"outcome": word})
+        for word in ("overloaded", "client_cancel")
+    }
+    assert counted == {"overloaded": 1, "client_cancel": 0}
+    told = {"route": "responses", "code": "503", "stream": "false"}
+    assert registry.get_sample_value("gw_http_requests_total", told) == 1
