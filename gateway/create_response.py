@@ -58,6 +58,7 @@ from gateway.stations import (
     Reply,
     Schemas,
     Stations,
+    StoreUnavailable,
     Tokenizer,
 )
 from wire.vocabulary import CALL, ENDOFTEXT, RETURN
@@ -188,6 +189,10 @@ async def create_response(
         except ApiError as exc:
             # The scheduler's: it has waited for nothing, and is not charged. Or the one above.
             outcome, error = "failed", exc
+            raise
+        except StoreUnavailable:
+            # It has waited, and nobody can say whether it may still ask.
+            outcome, error = "failed", errors.store_unavailable()
             raise
         except UpstreamError as exc:
             schemas = [] if constraint is None else schemas_to_compile(request, constraint)
@@ -321,7 +326,8 @@ async def _reserve(
 
 
 async def _check_again(caller: Caller, stations: Stations) -> None:
-    """Raises ApiError if the caller may no longer ask: its key was revoked, say."""
+    """Raises ApiError if the caller may no longer ask: its key was revoked, say. And
+    StoreUnavailable if something has changed, and Redis went away before it said what."""
     if not await stations.ledger.is_current(
         caller.project_id, kid=caller.kid, config_version=caller.config_version
     ):

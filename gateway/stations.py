@@ -24,6 +24,13 @@ from gateway.responses.sealing import Seal
 Outcome = Literal["completed", "incomplete", "failed", "cancelled"]
 
 
+class StoreUnavailable(Exception):
+    """Redis cannot be asked, or does not answer in time. The text is for logs, never for a tenant.
+
+    Whether a write has happened is unknown; ours may all be said again.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, and for which project: the answer of station 2."""
@@ -31,7 +38,8 @@ class Caller:
     kid: str
     project_id: str
     config_version: int  # of the project, when the caller was authenticated
-    # The same caller as it is now. Raises ApiError if it may no longer ask.
+    # The same caller as it is now. Raises ApiError if it may no longer ask, StoreUnavailable if
+    # nobody can say.
     refreshed: Callable[[], Awaitable[Caller]]
     # Whether there are models or tiers that it may not ask for: then ask again, once they are known.
     depends_on_body: bool = False

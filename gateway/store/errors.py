@@ -8,14 +8,11 @@ from typing import TypeVar
 
 from redis.exceptions import RedisError
 
+from gateway.stations import StoreUnavailable
+
+__all__ = ("StoreUnavailable", "ask_twice", "store_errors")
+
 Answer = TypeVar("Answer")
-
-
-class StoreUnavailable(Exception):
-    """Redis cannot be asked, or does not answer in time. The text is for logs, never for a tenant.
-
-    Whether a write has happened is unknown; ours may all be said again.
-    """
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from gateway.responses.request import CreateResponse
 from gateway.responses.sealing import Seal
 from gateway.responses.validation import validated
 from gateway.scheduler import QueueLimits, Scheduler
-from gateway.stations import Caller, ModelSettings, Stations
+from gateway.stations import Caller, ModelSettings, Stations, StoreUnavailable
 from gateway.tokenizing import PromptTokenizer
 
 NO_LIMITS = RateLimitState(None, None)
@@ -59,6 +59,7 @@ class Stage:
     on_reserve: Callable[[], object] = lambda: None
     current: bool = True
     may_still_ask: bool = True
+    store_answers: bool = True
     interruption: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
@@ -179,6 +180,8 @@ async def run(
 ) -> None:
     async def refreshed() -> Caller:
         stage.happened.append("refresh")
+        if not stage.store_answers:
+            raise StoreUnavailable("away")
         if not stage.may_still_ask:
             raise errors.invalid_key()
         return Caller("kid", "project1", 2, refreshed)
@@ -594,6 +597,19 @@ async def test_a_key_that_was_revoked_while_its_request_waited_is_refused_when_i
     assert refused.value.status == 401
     assert stage.happened == [
         *("reserve", "still current?", "refresh", "failed: invalid_api_key", "settle"),
+    ]
+    assert stage.settled == [(FREE, "failed")]
+
+
+async def test_a_redis_that_goes_away_while_a_request_waited_is_no_bug_of_ours(
+    encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.create_response.ASK_AGAIN_AFTER_S", -1.0)
+    stage = Stage([], current=False, store_answers=False)
+    with pytest.raises(StoreUnavailable):
+        await run(stage, encoding)
+    assert stage.happened == [
+        *("reserve", "still current?", "refresh", "failed: store_unavailable", "settle"),
     ]
     assert stage.settled == [(FREE, "failed")]
 
