@@ -89,6 +89,8 @@ class Traced:
         self._trust_clients = trust_clients
         self._headers_for_workers = headers_for_workers
         self._draw = draw
+        # It warns of every header that is wrong, and quotes it: anybody could write to our log.
+        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
         resource = Resource.create({"service.name": SERVICE_NAME, "service.version": version})
         # Whoever asks for a span has decided that it is to be.
         self._provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
@@ -98,7 +100,7 @@ class Traced:
     def of_request(
         self, method: str, headers: Iterable[tuple[bytes, bytes]]
     ) -> RequestTrace | None:
-        theirs = _their_span(headers)
+        theirs = _their_span(headers, with_state=self._trust_clients)
         parent: Context | None = None
         links: tuple[Link, ...] = ()
         if theirs is not None and self._trust_clients:
@@ -126,12 +128,15 @@ class Traced:
         closing.join(CLOSE_S)
 
 
-def _their_span(headers: Iterable[tuple[bytes, bytes]]) -> SpanContext | None:
-    """What the client says that its span is; None if it says nothing, or nonsense."""
+def _their_span(headers: Iterable[tuple[bytes, bytes]], *, with_state: bool) -> SpanContext | None:
+    """What the client says that its span is; None if it says nothing, or nonsense.
+
+    *with_state*: `tracestate` as well, half a kilobyte of whatever it likes.
+    """
     carrier = {
         name.decode("latin-1"): value.decode("latin-1")
         for name, value in headers
-        if name in (b"traceparent", b"tracestate")
+        if name == b"traceparent" or (with_state and name == b"tracestate")
     }
     if "traceparent" not in carrier:
         return None

@@ -197,3 +197,19 @@ def test_what_a_collector_is_too_slow_for_is_counted() -> None:
 
     assert told["failed"] > 0
     assert told.total() == 4000
+
+
+@pytest.mark.parametrize("trust", [True, False])
+@pytest.mark.parametrize("state", [b"said by a client", b"a=b,a=c", b"a=" + b"b" * 300, b"a=b"])
+def test_what_a_client_says_of_its_trace_is_not_in_our_log_and_kept_only_if_it_is_trusted(
+    state: bytes, trust: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(trust=trust)
+    trace = stage.begin([*SAMPLED, (b"tracestate", state)])
+    assert trace is not None
+    trace.end("", 404, "not_found", {})
+    assert stage.begin([(b"traceparent", b"x" * 600)]) is not None
+
+    assert caplog.records == []
+    (span,) = stage.spans()
+    assert [dict(link.context.trace_state) for link in span.links] == ([] if trust else [{}])
