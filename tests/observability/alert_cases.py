@@ -137,6 +137,12 @@ CASES = (
         severity="ticket",
     ),
     Case("GatewayNoneThere", {f"gw_draining{{{POD}}}": "0x60"}, _BUILD),
+    # Another installation is well: that says nothing of ours.
+    Case(
+        "GatewayNoneThere",
+        {f"gw_build_info{{{POD}}}": "1x30 stale", 'gw_build_info{namespace="other"}': "1x60"},
+        {f"gw_build_info{{{POD}}}": "1x60", 'gw_build_info{namespace="other"}': "1x60"},
+    ),
     Case(
         "GatewayEventLoopLate",
         _slow("gw_loop_lag_seconds", "0.1", "0.25", 60),
