@@ -68,6 +68,14 @@ def _pace(seconds: Mapping[str, float], rounds: int = 60) -> Series:
     return found
 
 
+def _idle(*workers: str) -> Series:
+    return {
+        f'gw_worker_time_per_token_seconds_{each}{{{POD}, worker="{worker}"}}': "5x60"
+        for worker in workers
+        for each in ("sum", "count")
+    }
+
+
 def _failing(share: float, reason: str = "engine_failed") -> Series:
     labels = f'{POD}, worker="w1"'
     return {
@@ -216,6 +224,18 @@ CASES = (
         "WorkerSlow",
         _pace({"w1": 0.01, "w2": 0.012, "w3": 0.03}),
         _pace({"w1": 0.01, "w2": 0.012, "w3": 0.019}),
+    ),
+    # Of two the median lies between them: one is compared with the other.
+    Case(
+        "WorkerSlow",
+        _pace({"w1": 0.01, "w2": 1}),
+        _pace({"w1": 0.01, "w2": 0.019}),
+    ),
+    # Who has nothing to do has no pace, and hides nobody's.
+    Case(
+        "WorkerSlow",
+        {**_pace({"w1": 0.01, "w2": 0.012, "w3": 0.03}), **_idle("w4", "w5", "w6")},
+        {**_pace({"w1": 0.01}), **_idle("w2", "w3")},
     ),
     Case("WorkerFails", _failing(0.1), {**_failing(0.01), **_failing(0.5, "overloaded")}),
     Case(
