@@ -31,6 +31,7 @@ from gateway.asgi.answers import error_answer
 from gateway.asgi.boundary import new_request_id
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
+from gateway.telemetry.logs import FIELDS
 
 MAX_HEAD_BYTES = 64 * 1024
 # httptools joins a header's pieces in quadratic time, and tells nothing before its end:
@@ -224,11 +225,13 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _write_refusal(self, error: ApiError) -> None:
-        self.logger.info("request refused: %s", error.code)
+        request_id = new_request_id()
+        said = {"request_id": request_id, "status": error.status, "code": error.code}
+        self.logger.info("request refused", extra={FIELDS: said})
         answer = error_answer(error)
         headers = [
             *answer.raw_headers,
-            (b"x-request-id", new_request_id().encode()),
+            (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
         ]
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -197,6 +198,15 @@ def test_what_is_no_http_is_told_so_in_json(product: Product, rubbish: bytes) ->
     with connected(product) as raw:
         raw.sendall(rubbish)
         assert refusal(all_of(raw)) == (400, "invalid_http")
+
+
+def test_what_is_no_http_is_in_the_log_by_the_id_that_its_client_was_told(product: Product) -> None:
+    with connected(product) as raw:
+        raw.sendall(b"GET / HTTP/9.9\r\n\r\n")
+        answer = all_of(raw)
+    (told,) = re.findall(rb"x-request-id: (\S+)", answer)
+    (line,) = (each for each in product.log_lines() if each.get("request_id") == told.decode())
+    assert (line["msg"], line["status"], line["code"]) == ("request refused", 400, "invalid_http")
 
 
 def test_a_body_that_is_no_http_is_told_so_in_json(product: Product, tenant: Tenant) -> None:
