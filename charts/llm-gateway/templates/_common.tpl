@@ -42,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{/* Of (list $ component podLabels): labels of a pod. No version: a new chart should restart only what it changes. */}}
 {{- define "llm-gateway.podLabels" -}}
 {{- $ := index . 0 -}}
-{{- $more := merge (deepCopy (index . 2)) $.Values.commonLabels -}}
+{{- $more := merge (deepCopy (index . 2 | default dict)) ($.Values.commonLabels | default dict) -}}
 {{ include "llm-gateway.selector" (list $ (index . 1)) }}
 app.kubernetes.io/part-of: llm-gateway
 {{- with $more }}
@@ -58,8 +58,8 @@ namespace: {{ $.Release.Namespace }}
 labels:
   {{- include "llm-gateway.labels" (list $ (index . 2)) | nindent 2 }}
 {{- $annotations := dict -}}
-{{- if gt (len .) 3 }}{{ $annotations = deepCopy (index . 3) }}{{ end -}}
-{{- with merge $annotations $.Values.commonAnnotations }}
+{{- if gt (len .) 3 }}{{ $annotations = deepCopy (index . 3 | default dict) }}{{ end -}}
+{{- with merge $annotations ($.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -69,7 +69,7 @@ annotations:
 {{- define "llm-gateway.image" -}}
 {{- $ := index . 0 -}}
 {{- $image := index . 1 -}}
-{{- $registry := list $.Values.global.imageRegistry $image.registry | compact | first | default "" -}}
+{{- $registry := list ($.Values.global | default dict).imageRegistry $image.registry | compact | first | default "" -}}
 {{- $name := list $registry $image.repository | compact | join "/" -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $name $image.digest -}}
@@ -92,7 +92,7 @@ such as GATEWAY_PORT if there is a Service named `gateway`, and be taken for set
 serviceAccountName: {{ include "llm-gateway.serviceAccountName" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with concat .Values.imagePullSecrets .Values.global.imagePullSecrets }}
+{{- with concat (.Values.imagePullSecrets | default list) ((.Values.global | default dict).imagePullSecrets | default list) }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -29,7 +29,7 @@
 {{- if and (not $external.urlKey) (not $external.hosts) -}}
 {{- $found = append $found "redis.mode=external needs redis.external.hosts, such as [redis.example:6379], or urlKey and existingSecret." -}}
 {{- end -}}
-{{- if and (not $external.urlKey) (eq $external.topology "standalone") (gt (len $external.hosts) 1) -}}
+{{- if and (not $external.urlKey) (eq $external.topology "standalone") (gt (len ($external.hosts | default list)) 1) -}}
 {{- $found = append $found "redis.external.hosts has several for one server: set redis.external.topology to sentinel or cluster." -}}
 {{- end -}}
 {{- if and (not $external.urlKey) (not $external.existingSecret) (eq $external.withoutPassword "refuse") -}}
@@ -115,7 +115,7 @@
 {{- if and $weights.job.enabled (not $weights.subPath) -}}
 {{- $found = append $found "workers.weights.subPath is needed with workers.weights.job: the directory that it makes." -}}
 {{- end -}}
-{{- if and (hasKey $workers.tensorrtllm.resources "limits") (hasKey ($workers.tensorrtllm.resources.limits | default dict) $workers.tensorrtllm.gpuResource) -}}
+{{- if and (hasKey (($workers.tensorrtllm.resources | default dict).limits | default dict) $workers.tensorrtllm.gpuResource) -}}
 {{- $found = append $found (printf "workers.tensorrtllm.resources must not hold %s: the preset says how many GPUs a worker has." $workers.tensorrtllm.gpuResource) -}}
 {{- end -}}
 {{- end -}}
@@ -144,7 +144,7 @@
 {{- $found = append $found "gateway.autoscaling.minReplicas must not exceed maxReplicas." -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq $scaling.mode "hpa") (not (dig "requests" "cpu" "" $gateway.resources)) -}}
+{{- if and (eq $scaling.mode "hpa") (not (dig "requests" "cpu" "" ($gateway.resources | default dict))) -}}
 {{- $found = append $found "gateway.autoscaling.mode=hpa needs gateway.resources.requests.cpu: it aims at a share of that." -}}
 {{- end -}}
 {{- if and (eq $scaling.mode "keda") (not $scaling.prometheusAddress) -}}
@@ -160,7 +160,7 @@
 {{- end -}}
 
 {{- /* Declarations. */ -}}
-{{- range .Values.seed.declarations.keys -}}
+{{- range (.Values.seed.declarations | default dict).keys -}}
 {{- if hasKey . "token" -}}
 {{- $found = append $found "seed.declarations.keys must not hold tokens: write token_file: /tokens/<name>, and put the token under that name into the Secret seed.tokensSecret." -}}
 {{- end -}}
