@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.chart.examples import EXAMPLES, each_example
-from tests.chart.helm import CHART, Rendered, helm, render
+from tests.chart.helm import CHART, OLDEST_KUBERNETES, HelmError, Rendered, helm, render
 from tests.chart.kubernetes import complaints, versions
 from tests.chart.pod_security import shortcomings, violations
 
@@ -44,6 +44,63 @@ def test_names_are_taken_once_and_are_short_enough(values: tuple[Path, ...]) -> 
         names = [(each["kind"], each["metadata"]["name"]) for each in rendered.objects]
         assert len(set(names)) == len(names)
         assert all(len(name) <= 63 and not name.endswith("-") for _, name in names)
+
+
+@pytest.mark.parametrize("release", ["2026", "gw.v1"])
+def test_a_release_whose_name_is_no_services_is_told_so(release: str) -> None:
+    with pytest.raises(HelmError, match="Set fullnameOverride"):
+        render(release=release)
+    rendered = render(release=release, sets=('fullnameOverride="gw"',))
+    assert [each for one in rendered.objects for each in complaints(one, OLDEST_KUBERNETES)] == []
+
+
+# A name of digits is a name, and so is `1e3`.
+NUMBERS = [
+    (
+        'redis.mode="external"',
+        'redis.external.hosts=["a"]',
+        'redis.external.existingSecret="12"',
+        'redis.external.passwordKey="1"',
+        'redis.external.tls={"enabled": true, "caSecret": "1e3"}',
+        'workers.engine="tensorrtllm"',
+        'workers.priorityClassName="6"',
+        'workers.weights.pvc.existingClaim="77"',
+        'workers.weights.job={"enabled": true, "existingSecret": "0"}',
+        'workers.tensorrtllm.runtimeClassName="7"',
+        'workers.tls={"enabled": true, "existingSecret": "1", "gatewaySecret": "2"}',
+        'workers.tls.serverName="10"',
+        'gateway.tls={"enabled": true, "existingSecret": "3"}',
+        'gateway.service={"type": "LoadBalancer", "loadBalancerClass": "5"}',
+        'seed={"declarations": {"projects": [{"name": "a"}]}, "tokensSecret": "4"}',
+        'ingress={"enabled": true, "className": "8", "hosts": ["a.example"]}',
+        'serviceAccount.name="9"',
+        'test.existingSecret="11"',
+    ),
+    (
+        'redis.internal={"persistence": {"storageClass": "1"}, "passwordKey": "1.0"}',
+        'admin.bootstrapKey.key="1"',
+        'gateway.keyPeppers.key="true"',
+        'nameOverride="12"',
+    ),
+]
+
+
+@pytest.mark.parametrize("sets", NUMBERS, ids=["of-ones-own", "made"])
+def test_a_text_that_looks_like_a_number_stays_a_text(sets: tuple[str, ...]) -> None:
+    rendered = render(sets=(*sets, 'fullnameOverride="gw"'), release="2026")
+    assert [each for one in rendered.objects for each in complaints(one, OLDEST_KUBERNETES)] == []
+
+
+def test_common_annotations_are_on_every_object() -> None:
+    rendered = render(
+        CHART / "ci" / "monitoring-values.yaml", sets=('commonAnnotations={"a": "b"}',)
+    )
+    without = [
+        each["metadata"]["name"]
+        for each in rendered.objects
+        if each["metadata"].get("annotations", {}).get("a") != "b"
+    ]
+    assert without == []
 
 
 @each_example

@@ -18,6 +18,21 @@ CLAIM = 'workers.weights.pvc.existingClaim="models"'
 
 # What is set, and the beginning of what is said.
 REFUSED: list[tuple[Sequence[str], str]] = [
+    (['fullnameOverride="gw.v1"'], "The names of all objects would begin with gw.v1"),
+    (['fullnameOverride="7b"'], "The names of all objects would begin with 7b"),
+    (['nameOverride="llm.v1"'], "The names of all objects would begin with gw-llm.v1"),
+    (
+        ['commonLabels={"app.kubernetes.io/instance": "x"}'],
+        "commonLabels must not set app.kubernetes.io/instance",
+    ),
+    (
+        ['gateway.podLabels={"app.kubernetes.io/component": "edge"}'],
+        "gateway.podLabels must not set app.kubernetes.io/component",
+    ),
+    (
+        ['metrics.podMonitor.labels={"app.kubernetes.io/managed-by": "x"}'],
+        "metrics.podMonitor.labels must not set app.kubernetes.io/managed-by",
+    ),
     (["secrets.autoGenerate=false"], "gateway.keyPeppers.existingSecret is needed"),
     (["secrets.autoGenerate=false"], "admin.bootstrapKey.existingSecret is needed"),
     (["secrets.autoGenerate=false"], "redis.internal.existingSecret is needed"),

@@ -14,6 +14,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* What the chart itself says of its objects: selectors go by some, Helm by others. */}}
+{{- define "llm-gateway.ownLabels" -}}
+app.kubernetes.io/name app.kubernetes.io/instance app.kubernetes.io/component app.kubernetes.io/part-of app.kubernetes.io/managed-by app.kubernetes.io/version helm.sh/chart
+{{- end -}}
+
 {{- define "llm-gateway.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
@@ -21,8 +26,8 @@
 {{/* Of (list $ component): what selects its pods. Immutable for ever: nothing of the user's, nothing of a version. */}}
 {{- define "llm-gateway.selector" -}}
 {{- $ := index . 0 -}}
-app.kubernetes.io/name: {{ include "llm-gateway.name" $ }}
-app.kubernetes.io/instance: {{ $.Release.Name }}
+app.kubernetes.io/name: {{ include "llm-gateway.name" $ | quote }}
+app.kubernetes.io/instance: {{ $.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -53,8 +58,8 @@ app.kubernetes.io/part-of: llm-gateway
 {{/* Of (list $ name component [annotations]): the metadata of an object. */}}
 {{- define "llm-gateway.metadata" -}}
 {{- $ := index . 0 -}}
-name: {{ index . 1 }}
-namespace: {{ $.Release.Namespace }}
+name: {{ index . 1 | quote }}
+namespace: {{ $.Release.Namespace | quote }}
 labels:
   {{- include "llm-gateway.labels" (list $ (index . 2)) | nindent 2 }}
 {{- $annotations := dict -}}
@@ -89,7 +94,7 @@ annotations:
 {{/* What every pod begins with. No token of the Kubernetes API: nothing asks it. No service links: they would set variables
 such as GATEWAY_PORT if there is a Service named `gateway`, and be taken for settings. */}}
 {{- define "llm-gateway.podSpec" -}}
-serviceAccountName: {{ include "llm-gateway.serviceAccountName" . }}
+serviceAccountName: {{ include "llm-gateway.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with concat (.Values.imagePullSecrets | default list) ((.Values.global | default dict).imagePullSecrets | default list) }}
@@ -134,7 +139,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 

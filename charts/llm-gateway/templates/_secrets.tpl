@@ -32,7 +32,7 @@ metadata:
   {{- include "llm-gateway.metadata" (list $ .name .component (dict "helm.sh/resource-policy" "keep")) | nindent 2 }}
 type: Opaque
 data:
-  {{ .key }}: {{ $kept | default (.fresh | b64enc) }}
+  {{ .key | quote }}: {{ $kept | default (.fresh | b64enc) }}
 {{- end -}}
 
 {{/* Of (list $ suffix tls): the Secret of a certificate. */}}
@@ -49,7 +49,7 @@ kind: Certificate
 metadata:
   {{- include "llm-gateway.metadata" (list $ .name .component) | nindent 2 }}
 spec:
-  secretName: {{ .name }}
+  secretName: {{ .name | quote }}
   issuerRef:
     {{- toYaml .issuerRef | nindent 4 }}
   dnsNames:

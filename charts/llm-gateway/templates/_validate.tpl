@@ -7,6 +7,20 @@
 {{- $workers := .Values.workers -}}
 {{- $redis := .Values.redis -}}
 
+{{- /* Names and labels. */ -}}
+{{- $name := include "llm-gateway.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- $found = append $found (printf "The names of all objects would begin with %s, which Kubernetes does not take for Services: a letter goes first, then letters, digits and dashes. Set fullnameOverride." $name) -}}
+{{- end -}}
+{{- $monitoring := .Values.metrics -}}
+{{- range $value, $labels := dict "commonLabels" .Values.commonLabels "gateway.podLabels" $gateway.podLabels "workers.podLabels" $workers.podLabels "metrics.podMonitor.labels" $monitoring.podMonitor.labels "metrics.prometheusRule.labels" $monitoring.prometheusRule.labels "metrics.dashboards.labels" $monitoring.dashboards.labels -}}
+{{- range $label, $_ := $labels -}}
+{{- if has $label (include "llm-gateway.ownLabels" $ | splitList " ") -}}
+{{- $found = append $found (printf "%s must not set %s: the chart sets it, and its objects are found by it. Use a label of your own." $value $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Secrets. */ -}}
 {{- if not .Values.secrets.autoGenerate -}}
 {{- if not $gateway.keyPeppers.existingSecret -}}

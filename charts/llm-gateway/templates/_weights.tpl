@@ -36,7 +36,7 @@ spec:
         {{- with .Values.workers.weights.job.existingSecret }}
         - name: HF_TOKEN
           valueFrom:
-            secretKeyRef: {name: {{ . }}, key: token}
+            secretKeyRef: {name: {{ . | quote }}, key: token}
         {{- end }}
       resources:
         {{- toYaml .Values.workers.weights.job.resources | nindent 8 }}
@@ -48,7 +48,7 @@ spec:
     - name: scripts
       configMap: {name: {{ include "llm-gateway.fullname" . }}-worker}
     - name: weights
-      persistentVolumeClaim: {claimName: {{ include "llm-gateway.weightsClaim" . }}}
+      persistentVolumeClaim: {claimName: {{ include "llm-gateway.weightsClaim" . | quote }}}
     - name: tmp
       emptyDir: {sizeLimit: 1Gi}
 {{- end -}}
