@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tomllib
@@ -182,6 +183,46 @@ def test_no_secret_is_outside_of_a_secret() -> None:
 def test_zero_values_ask_for_nothing_that_a_plain_cluster_has_not() -> None:
     groups = {each["apiVersion"].rpartition("/")[0] for each in render().objects}
     assert groups == {"", "apps", "policy", "networking.k8s.io"}
+
+
+DEDICATED = """{
+  "nodeSelector": {"pool": "ai"},
+  "tolerations": [{"key": "pool", "operator": "Exists"}],
+  "affinity": {"nodeAffinity": {}, "podAntiAffinity": {}}
+}"""
+
+
+@pytest.mark.parametrize(
+    ("component", "sets"),
+    [
+        ("gateway", ('seed.declarations={"projects": [{"name": "a"}]}',)),
+        ("workers", ('workers.engine="tensorrtllm"', 'workers.weights.pvc={"size": "80Gi"}')),
+    ],
+)
+def test_jobs_find_nodes_where_all_are_dedicated(component: str, sets: tuple[str, ...]) -> None:
+    """They would stay pending: `helm install` waits for a hook until its deadline."""
+    given = [f"{component}.{key}={json.dumps(each)}" for key, each in json.loads(DEDICATED).items()]
+    rendered = render(sets=(*sets, "workers.weights.job.enabled=true", *given))
+    names = {"gateway": ("seed", "-test"), "workers": ("-weights-",)}[component]
+    pods = [pod["spec"] for name, pod in rendered.pods().items() if any(e in name for e in names)]
+    assert len(pods) == len(names)
+    for pod in pods:
+        assert pod["nodeSelector"] == {"pool": "ai"}
+        assert {"key": "pool", "operator": "Exists"} in pod["tolerations"]
+        assert pod["affinity"] == {"nodeAffinity": {}}
+
+
+def test_a_volume_of_one_node_is_filled_on_the_node_of_a_worker() -> None:
+    """The workers that wait for the Job hold the volume: elsewhere it would wait for them."""
+    once = 'workers.weights.pvc.accessModes=["ReadWriteOnce"]'
+    rendered = render(CHART / "profiles" / "gpu.yaml", sets=(once,))
+    (job,) = [pod["spec"] for name, pod in rendered.pods().items() if name.startswith("Job/")]
+    worker = rendered.one("StatefulSet", "-worker")["spec"]
+    (term,) = job["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert term["labelSelector"] == worker["selector"]
+    assert job["tolerations"] == worker["template"]["spec"]["tolerations"]
+    assert complaints(rendered.one("Job"), OLDEST_KUBERNETES) == []
 
 
 def test_the_pod_that_checks_gpus_is_one_and_is_restricted() -> None:

@@ -116,6 +116,11 @@ REFUSED: list[tuple[Sequence[str], str]] = [
         "workers.weights.subPath is needed with workers.weights.job",
     ),
     (
+        [GPU, 'workers.weights.pvc={"size": "80Gi", "accessModes": ["ReadWriteOncePod"]}']
+        + ["workers.weights.job.enabled=true"],
+        "workers.weights.pvc.accessModes must hold ReadWriteMany or ReadWriteOnce",
+    ),
+    (
         [GPU, CLAIM, 'workers.tensorrtllm.resources={"limits": {"nvidia.com/gpu": 4}}'],
         "workers.tensorrtllm.resources must not hold nvidia.com/gpu",
     ),

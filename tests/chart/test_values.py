@@ -136,7 +136,7 @@ def _empty_values(value: Any, schema: Any, path: str = "") -> Iterator[str]:
         if isinstance(each, dict) and below.get("additionalProperties") is False and each:
             if name != "resources":
                 yield from _empty_values(each, below, f"{path}{name}.")
-        elif isinstance(each, (dict, list)):
+        elif isinstance(each, (dict, list)) and not below.get("minItems"):
             yield f"{path}{name}"
 
 

@@ -143,6 +143,12 @@ priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
+{{/* Of (list $ component values): where a Job or a test goes: to nodes that its component's pods are for, but near to none of them. */}}
+{{- define "llm-gateway.jobPlacement" -}}
+{{- $values := index . 2 -}}
+{{- include "llm-gateway.placement" (list (index . 0) (index . 1) (dict "nodeSelector" $values.nodeSelector "tolerations" $values.tolerations "affinity" (pick ($values.affinity | default dict) "nodeAffinity"))) -}}
+{{- end -}}
+
 {{/* A number as people write it: Helm reads all of them as floats, and would print 1.6777216e+07. */}}
 {{- define "llm-gateway.text" -}}
 {{- if kindIs "float64" . -}}

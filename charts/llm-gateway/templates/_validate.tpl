@@ -126,6 +126,9 @@
 {{- if and (eq $weights.source "hostPath") $weights.job.enabled -}}
 {{- $found = append $found "workers.weights.job fills a pvc, and cannot reach every node: set workers.weights.source=pvc, or job.enabled=false and fill the nodes yourself." -}}
 {{- end -}}
+{{- if and $weights.job.enabled (eq $weights.source "pvc") (not $weights.pvc.existingClaim) (not (or (has "ReadWriteMany" $weights.pvc.accessModes) (has "ReadWriteOnce" $weights.pvc.accessModes))) -}}
+{{- $found = append $found "workers.weights.pvc.accessModes must hold ReadWriteMany or ReadWriteOnce with workers.weights.job: it writes, while workers wait with the volume." -}}
+{{- end -}}
 {{- if and $weights.job.enabled (not $weights.subPath) -}}
 {{- $found = append $found "workers.weights.subPath is needed with workers.weights.job: the directory that it makes." -}}
 {{- end -}}
