@@ -85,6 +85,17 @@ def test_a_change_that_kubernetes_would_refuse_is_told_what_to_do(
         installed.render(f"redis.internal.persistence={change}", upgrade=True)
 
 
+@pytest.mark.parametrize(
+    ("given", "stored"), [("4096Mi", "4Gi"), ("1024Gi", "1Ti"), ("1.5Gi", "1536Mi")]
+)
+def test_a_size_is_the_same_however_it_is_written(tmp_path: Path, given: str, stored: str) -> None:
+    """Kubernetes keeps quantities in its own way, whatever was sent."""
+    size = f'redis.internal.persistence.size="{given}"'
+    objects = render(sets=(f'redis.internal.persistence.size="{stored}"',)).objects
+    with cluster(tmp_path, objects) as found:
+        assert found.render(size, upgrade=True).one("StatefulSet", "-redis")
+
+
 def test_what_kubernetes_never_changes_is_as_it_was_released() -> None:
     """A change here breaks every `helm upgrade`: it needs a new major version, and a way there."""
     released = yaml.safe_load(Path(__file__).with_name("immutable.yaml").read_text())
@@ -140,7 +151,7 @@ def test_a_new_chart_alone_restarts_nothing(tmp_path: Path) -> None:
         ("gateway.replicas=5", set()),
         ('gateway.service.annotations={"a": "b"}', set()),
         ('commonAnnotations={"a": "b"}', {"test"}),
-        ('redis.internal.maxMemory="512mb"', {"redis"}),
+        ('redis.internal.maxMemory="128mb"', {"redis"}),
         ("workers.config.maxRunning=64", {"worker"}),
         ('seed.declarations={"projects": [{"id": "prj_a", "name": "a"}]}', {"seed"}),
     ],

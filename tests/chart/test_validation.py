@@ -63,6 +63,24 @@ REFUSED: list[tuple[Sequence[str], str]] = [
         "gateway.config.redisReplicas must be 0 with a cluster",
     ),
     (["gateway.config.redisReplicas=1"], "gateway.config.redisReplicas must be 0 with redis.mode"),
+    (
+        ['gateway.extraEnv=[{"name": "REDIS_PASSWORD", "value": "x"}]'],
+        "gateway.extraEnv must not set REDIS_PASSWORD",
+    ),
+    (
+        ['redis.internal.maxMemory="1gb"'],
+        "redis.internal.resources.limits.memory (512Mi) must be twice redis.internal.maxMemory",
+    ),
+    (['redis.internal.image.tag=""'], "redis.internal.image needs a tag or a digest"),
+    (
+        ["gateway.config.maxBufferedBytes=1073741824"],
+        "gateway.resources.limits.memory (1Gi) is less than gateway.config.maxBufferedBytes",
+    ),
+    (['traces.url="https://me:secret@otel:4318/v1/traces"'], "traces.url must hold no password"),
+    (
+        [GPU, CLAIM, 'workers.tensorrtllm.resources={"requests": {"nvidia.com/gpu": 4}}'],
+        "workers.tensorrtllm.resources must not hold nvidia.com/gpu",
+    ),
     (["gateway.drain.timeoutSeconds=300"], "gateway.drain.timeoutSeconds (300) is shorter than"),
     (
         ["gateway.config.maxBodyBytes=134217728"],

@@ -160,6 +160,13 @@ priorityClassName: {{ . | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* A quantity of Kubernetes, in bytes: 4Gi, 4096Mi and 4294967296 are the same. */}}
+{{- define "llm-gateway.bytes" -}}
+{{- $text := include "llm-gateway.text" . -}}
+{{- $units := dict "m" 0.001 "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[A-Za-z]*$" $text) | float64) | int64 -}}
+{{- end -}}
+
 {{/* Of (dict prefix values): a line for each value that is set, `maxBodyBytes` as GATEWAY_MAX_BODY_BYTES. */}}
 {{- define "llm-gateway.settings" -}}
 {{- $prefix := .prefix -}}

@@ -61,8 +61,19 @@
 {{- if and (eq $external.topology "cluster") (gt (int $config.redisReplicas) 0) -}}
 {{- $found = append $found "gateway.config.redisReplicas must be 0 with a cluster." -}}
 {{- end -}}
-{{- else if gt (int $config.redisReplicas) 0 -}}
+{{- else -}}
+{{- if gt (int $config.redisReplicas) 0 -}}
 {{- $found = append $found "gateway.config.redisReplicas must be 0 with redis.mode=internal, which has none: revocations would never be answered." -}}
+{{- end -}}
+{{- if not (or $redis.internal.image.tag $redis.internal.image.digest) -}}
+{{- $found = append $found "redis.internal.image needs a tag or a digest: it is not of this chart's version." -}}
+{{- end -}}
+{{- with (($redis.internal.resources | default dict).limits | default dict).memory -}}
+{{- $most := $redis.internal.maxMemory | trimSuffix "b" | replace "k" "Ki" | replace "m" "Mi" | replace "g" "Gi" -}}
+{{- if lt (include "llm-gateway.bytes" . | int64) (include "llm-gateway.bytes" $most | int64 | mul 2) -}}
+{{- $found = append $found (printf "redis.internal.resources.limits.memory (%s) must be twice redis.internal.maxMemory (%s) or more: while it rewrites its file it is there twice, and would be killed." (toString .) $redis.internal.maxMemory) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $found = concat $found (include "llm-gateway.validateStore" . | fromYamlArray) -}}
 
@@ -83,11 +94,23 @@
 {{- if lt (float64 $config.leaseSeconds) (mulf (float64 $config.renewIntervalSeconds) 3) -}}
 {{- $found = append $found "gateway.config.leaseSeconds must be three times renewIntervalSeconds or more: one slow renewal must not end it." -}}
 {{- end -}}
-{{- $set := concat (include "llm-gateway.gatewaySettings" . | fromYaml | keys) (list "REDIS_URL" "GATEWAY_KEY_PEPPERS" "GATEWAY_ADMIN_KEY" "GATEWAY_REDIS_CA_FILE") -}}
+{{- $set := concat (include "llm-gateway.gatewaySettings" . | fromYaml | keys) (list "REDIS_URL" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "GATEWAY_KEY_PEPPERS" "GATEWAY_ADMIN_KEY" "GATEWAY_REDIS_CA_FILE") -}}
 {{- range $gateway.extraEnv -}}
 {{- if has .name $set -}}
 {{- $found = append $found (printf "gateway.extraEnv must not set %s: the chart sets it from a value of its own." .name) -}}
 {{- end -}}
+{{- end -}}
+
+{{- with (($gateway.resources | default dict).limits | default dict).memory -}}
+{{- $least := add (int64 $config.maxBufferedBytes) 209715200 -}}
+{{- if lt (include "llm-gateway.bytes" . | int64) $least -}}
+{{- $found = append $found (printf "gateway.resources.limits.memory (%s) is less than gateway.config.maxBufferedBytes and the gateway itself, %d bytes: large bodies would get it killed, and all its streams with it." (toString .) $least) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Traces. */ -}}
+{{- if regexMatch "^https?://[^/]*@" (.Values.traces.url | default "") -}}
+{{- $found = append $found "traces.url must hold no password, for it stands in a ConfigMap: set OTEL_EXPORTER_OTLP_HEADERS with gateway.extraEnv, from a Secret." -}}
 {{- end -}}
 
 {{- /* Workers. */ -}}
@@ -132,7 +155,7 @@
 {{- if and $weights.job.enabled (not $weights.subPath) -}}
 {{- $found = append $found "workers.weights.subPath is needed with workers.weights.job: the directory that it makes." -}}
 {{- end -}}
-{{- if and (hasKey (($workers.tensorrtllm.resources | default dict).limits | default dict) $workers.tensorrtllm.gpuResource) -}}
+{{- if and (hasKey (merge dict (($workers.tensorrtllm.resources | default dict).limits | default dict) (($workers.tensorrtllm.resources | default dict).requests | default dict)) $workers.tensorrtllm.gpuResource) -}}
 {{- $found = append $found (printf "workers.tensorrtllm.resources must not hold %s: the preset says how many GPUs a worker has." $workers.tensorrtllm.gpuResource) -}}
 {{- end -}}
 {{- end -}}
@@ -206,7 +229,7 @@
 {{- $size := "" -}}
 {{- with first $claims }}{{ $size = dig "spec" "resources" "requests" "storage" "" . }}{{ end -}}
 {{- $wanted := ternary $redis.internal.persistence.size "" $redis.internal.persistence.enabled -}}
-{{- if ne (toString $size) $wanted -}}
+{{- if ne (include "llm-gateway.bytes" $size) (include "llm-gateway.bytes" $wanted) -}}
 - The volume of the internal Redis cannot be changed by an upgrade (it is {{ $size | default "none" }}, and redis.internal.persistence wants {{ $wanted | default "none" }}). See docs/upgrading.md, or set redis.internal.persistence as it was.
 {{- end -}}
 {{- end -}}
