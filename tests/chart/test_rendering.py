@@ -170,6 +170,16 @@ def test_every_pod_has_what_we_want_of_it(values: tuple[Path, ...]) -> None:
         assert list(shortcomings(pod)) == [], name
 
 
+def test_the_secrets_of_the_production_profile_are_told_how_to_make() -> None:
+    page = Path("docs/production.md").read_text()
+    profiles = [CHART / "profiles" / f"{each}.yaml" for each in ("gpu", "production")]
+    text = json.dumps(render(*profiles).objects)
+    for name, key in re.findall(r'"secretKeyRef": \{"name": "(\S+)", "key": "(\S+)"', text):
+        assert re.search(rf"create secret generic {name} --from-literal={key}=", page), name
+    (authorities,) = set(re.findall(r'"secretName": "(\S+)"', text))
+    assert f"create secret generic {authorities} --from-file=ca.crt" in page
+
+
 def test_no_secret_is_outside_of_a_secret() -> None:
     rendered = render()
     secrets = {

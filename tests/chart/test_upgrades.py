@@ -57,6 +57,16 @@ def test_an_upgrade_makes_no_secret_anew_that_was_lost(installed: Cluster, suffi
         installed.render(upgrade=True)
 
 
+def test_what_is_needed_for_the_first_time_is_told_how_to_make(tmp_path: Path) -> None:
+    """A Secret of the chart's own name, made by hand, Helm would not take for its own."""
+    without = render(sets=("admin.enabled=false",)).objects
+    with cluster(tmp_path, without) as found, pytest.raises(HelmError) as raised:
+        found.render(upgrade=True)
+    said = "kubectl -n inference create secret generic NAME --from-literal=admin-key=$(openssl"
+    assert said in str(raised.value)
+    assert "set admin.bootstrapKey.existingSecret to that name" in str(raised.value)
+
+
 def test_an_upgrade_that_cannot_look_into_the_cluster_is_refused() -> None:
     with pytest.raises(HelmError, match=r"an upgrade must not make another one.*dry-run=server"):
         render(upgrade=True)
