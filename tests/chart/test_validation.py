@@ -44,6 +44,18 @@ REFUSED: list[tuple[Sequence[str], str]] = [
     ),
     ([EXTERNAL, HOSTS], "redis.external.existingSecret is needed: gateways refuse"),
     (
+        [EXTERNAL, HOSTS, 'redis.external.username="gw"', 'redis.external.withoutPassword="allow"'],
+        "redis.external.username needs redis.external.existingSecret",
+    ),
+    (
+        [EXTERNAL, HOSTS, SECRET, 'redis.external.tls.caSecret="authority"'],
+        "redis.external.tls.caSecret needs redis.external.tls.enabled=true",
+    ),
+    (
+        ['seed.declarations.keys=[{"name": "a", "token_file": "tokens/a"}]'],
+        "seed.declarations.keys has the token_file tokens/a: write /tokens/<name>",
+    ),
+    (
         [EXTERNAL, HOSTS, SECRET, 'redis.external.topology="sentinel"'],
         "redis.external.sentinelService is needed",
     ),

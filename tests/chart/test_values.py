@@ -10,6 +10,7 @@ import pytest
 import yaml
 from jsonschema.validators import Draft7Validator
 
+from gateway.iam.providers import _FIELDS as provider_fields
 from tests.chart import readme
 from tests.chart.helm import CHART, OLDEST_KUBERNETES, HelmError, render
 from tests.chart.kubernetes import complaints
@@ -100,6 +101,14 @@ def test_every_object_of_ours_is_closed() -> None:
         ('redis.external.sentinelService="a/b"', "redis.external.sentinelService"),
         ('redis.internal.maxMemory="0mb"', "redis.internal.maxMemory"),
         ('workers.external.endpoints=["a:70000"]', "workers.external.endpoints"),
+        ('traces.url="http://otel:4318/v1/traces #x"', "traces.url"),
+        ('gateway.image.repository="ghcr.io/llm/gateway:1.0"', "gateway.image.repository"),
+        ('gateway.image.tag="1.0@sha256:ab"', "gateway.image.tag"),
+        ('gateway.oidc=[{"issuer": "http://a.example", "audience": "a"}]', "gateway.oidc.0.issuer"),
+        (
+            'gateway.oidc=[{"issuer": "https://a", "audience": "a", "url": ""}]',
+            "url is not allowed",
+        ),
         ('gateway.extraEnv=[{"name": "A", "value": 1}]', "gateway.extraEnv.0.value"),
         ("gateway.config.maxDurationSeconds=1000001", "gateway.config.maxDurationSeconds"),
         ("gateway.config.idleTimeoutSeconds=1e9", "gateway.config.idleTimeoutSeconds"),
@@ -187,3 +196,8 @@ def test_a_value_that_is_needed_cannot_be_taken_away(taken_away: str) -> None:
     section, _, name = taken_away.rpartition(".")
     with pytest.raises(HelmError, match=rf"{section or 'root'}\)?: {name} is required"):
         render(sets=(f"{taken_away}=null",))
+
+
+def test_identity_providers_have_the_fields_that_the_gateway_reads() -> None:
+    schema = SCHEMA["properties"]["gateway"]["properties"]["oidc"]["items"]["properties"]
+    assert set(schema) == provider_fields

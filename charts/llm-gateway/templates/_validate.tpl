@@ -49,6 +49,12 @@
 {{- if and (not $external.urlKey) (not $external.existingSecret) (eq $external.withoutPassword "refuse") -}}
 {{- $found = append $found "redis.external.existingSecret is needed: gateways refuse a Redis without a password, for whoever reaches it could write himself keys. Where nobody else does, set redis.external.withoutPassword=allow." -}}
 {{- end -}}
+{{- if and (not $external.urlKey) (not $external.existingSecret) $external.username -}}
+{{- $found = append $found "redis.external.username needs redis.external.existingSecret: without a password gateways would be the default user." -}}
+{{- end -}}
+{{- if and $external.tls.caSecret (not $external.tls.enabled) -}}
+{{- $found = append $found "redis.external.tls.caSecret needs redis.external.tls.enabled=true: keys and bills would pass in clear." -}}
+{{- end -}}
 {{- if and (not $external.urlKey) (eq $external.topology "sentinel") (not $external.sentinelService) -}}
 {{- $found = append $found "redis.external.sentinelService is needed with topology sentinel: the name of the service that the sentinels watch." -}}
 {{- end -}}
@@ -203,6 +209,9 @@
 {{- range (.Values.seed.declarations | default dict).keys -}}
 {{- if hasKey . "token" -}}
 {{- $found = append $found "seed.declarations.keys must not hold tokens: write token_file: /tokens/<name>, and put the token under that name into the Secret seed.tokensSecret." -}}
+{{- end -}}
+{{- if and (hasKey . "token_file") (not (regexMatch "^/tokens/[-._a-zA-Z0-9]+$" (toString .token_file))) -}}
+{{- $found = append $found (printf "seed.declarations.keys has the token_file %s: write /tokens/<name>, where <name> is a key of the Secret seed.tokensSecret." (toString .token_file)) -}}
 {{- end -}}
 {{- if and (hasKey . "token_file") (not $.Values.seed.tokensSecret) -}}
 {{- $found = append $found "seed.tokensSecret is needed: the Secret whose keys are the token_files of seed.declarations.keys." -}}
