@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tomllib
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from tests.chart.examples import EXAMPLES, each_example
-from tests.chart.helm import CHART, Rendered, helm, render
+from tests.chart.helm import CHART, OLDEST_KUBERNETES, HelmError, Rendered, helm, render
 from tests.chart.kubernetes import complaints, versions
 from tests.chart.pod_security import shortcomings, violations
 
@@ -44,6 +45,63 @@ def test_names_are_taken_once_and_are_short_enough(values: tuple[Path, ...]) -> 
         names = [(each["kind"], each["metadata"]["name"]) for each in rendered.objects]
         assert len(set(names)) == len(names)
         assert all(len(name) <= 63 and not name.endswith("-") for _, name in names)
+
+
+@pytest.mark.parametrize("release", ["2026", "gw.v1"])
+def test_a_release_whose_name_is_no_services_is_told_so(release: str) -> None:
+    with pytest.raises(HelmError, match="Set fullnameOverride"):
+        render(release=release)
+    rendered = render(release=release, sets=('fullnameOverride="gw"',))
+    assert [each for one in rendered.objects for each in complaints(one, OLDEST_KUBERNETES)] == []
+
+
+# A name of digits is a name, and so is `1e3`.
+NUMBERS = [
+    (
+        'redis.mode="external"',
+        'redis.external.hosts=["a"]',
+        'redis.external.existingSecret="12"',
+        'redis.external.passwordKey="1"',
+        'redis.external.tls={"enabled": true, "caSecret": "1e3"}',
+        'workers.engine="tensorrtllm"',
+        'workers.priorityClassName="6"',
+        'workers.weights.pvc.existingClaim="77"',
+        'workers.weights.job={"enabled": true, "existingSecret": "0"}',
+        'workers.tensorrtllm.runtimeClassName="7"',
+        'workers.tls={"enabled": true, "existingSecret": "1", "gatewaySecret": "2"}',
+        'workers.tls.serverName="10"',
+        'gateway.tls={"enabled": true, "existingSecret": "3"}',
+        'gateway.service={"type": "LoadBalancer", "loadBalancerClass": "5"}',
+        'seed={"declarations": {"projects": [{"name": "a"}]}, "tokensSecret": "4"}',
+        'ingress={"enabled": true, "className": "8", "hosts": ["a.example"]}',
+        'serviceAccount.name="9"',
+        'test.existingSecret="11"',
+    ),
+    (
+        'redis.internal={"persistence": {"storageClass": "1"}, "passwordKey": "1.0"}',
+        'admin.bootstrapKey.key="1"',
+        'gateway.keyPeppers.key="true"',
+        'nameOverride="12"',
+    ),
+]
+
+
+@pytest.mark.parametrize("sets", NUMBERS, ids=["of-ones-own", "made"])
+def test_a_text_that_looks_like_a_number_stays_a_text(sets: tuple[str, ...]) -> None:
+    rendered = render(sets=(*sets, 'fullnameOverride="gw"'), release="2026")
+    assert [each for one in rendered.objects for each in complaints(one, OLDEST_KUBERNETES)] == []
+
+
+def test_common_annotations_are_on_every_object() -> None:
+    rendered = render(
+        CHART / "ci" / "monitoring-values.yaml", sets=('commonAnnotations={"a": "b"}',)
+    )
+    without = [
+        each["metadata"]["name"]
+        for each in rendered.objects
+        if each["metadata"].get("annotations", {}).get("a") != "b"
+    ]
+    assert without == []
 
 
 @each_example
@@ -112,6 +170,16 @@ def test_every_pod_has_what_we_want_of_it(values: tuple[Path, ...]) -> None:
         assert list(shortcomings(pod)) == [], name
 
 
+def test_the_secrets_of_the_production_profile_are_told_how_to_make() -> None:
+    page = Path("docs/production.md").read_text()
+    profiles = [CHART / "profiles" / f"{each}.yaml" for each in ("gpu", "production")]
+    text = json.dumps(render(*profiles).objects)
+    for name, key in re.findall(r'"secretKeyRef": \{"name": "(\S+)", "key": "(\S+)"', text):
+        assert re.search(rf"create secret generic {name} --from-literal={key}=", page), name
+    (authorities,) = set(re.findall(r'"secretName": "(\S+)"', text))
+    assert f"create secret generic {authorities} --from-file=ca.crt" in page
+
+
 def test_no_secret_is_outside_of_a_secret() -> None:
     rendered = render()
     secrets = {
@@ -125,6 +193,46 @@ def test_no_secret_is_outside_of_a_secret() -> None:
 def test_zero_values_ask_for_nothing_that_a_plain_cluster_has_not() -> None:
     groups = {each["apiVersion"].rpartition("/")[0] for each in render().objects}
     assert groups == {"", "apps", "policy", "networking.k8s.io"}
+
+
+DEDICATED = """{
+  "nodeSelector": {"pool": "ai"},
+  "tolerations": [{"key": "pool", "operator": "Exists"}],
+  "affinity": {"nodeAffinity": {}, "podAntiAffinity": {}}
+}"""
+
+
+@pytest.mark.parametrize(
+    ("component", "sets"),
+    [
+        ("gateway", ('seed.declarations={"projects": [{"name": "a"}]}',)),
+        ("workers", ('workers.engine="tensorrtllm"', 'workers.weights.pvc={"size": "80Gi"}')),
+    ],
+)
+def test_jobs_find_nodes_where_all_are_dedicated(component: str, sets: tuple[str, ...]) -> None:
+    """They would stay pending: `helm install` waits for a hook until its deadline."""
+    given = [f"{component}.{key}={json.dumps(each)}" for key, each in json.loads(DEDICATED).items()]
+    rendered = render(sets=(*sets, "workers.weights.job.enabled=true", *given))
+    names = {"gateway": ("seed", "-test"), "workers": ("-weights-",)}[component]
+    pods = [pod["spec"] for name, pod in rendered.pods().items() if any(e in name for e in names)]
+    assert len(pods) == len(names)
+    for pod in pods:
+        assert pod["nodeSelector"] == {"pool": "ai"}
+        assert {"key": "pool", "operator": "Exists"} in pod["tolerations"]
+        assert pod["affinity"] == {"nodeAffinity": {}}
+
+
+def test_a_volume_of_one_node_is_filled_on_the_node_of_a_worker() -> None:
+    """The workers that wait for the Job hold the volume: elsewhere it would wait for them."""
+    once = 'workers.weights.pvc.accessModes=["ReadWriteOnce"]'
+    rendered = render(CHART / "profiles" / "gpu.yaml", sets=(once,))
+    (job,) = [pod["spec"] for name, pod in rendered.pods().items() if name.startswith("Job/")]
+    worker = rendered.one("StatefulSet", "-worker")["spec"]
+    (term,) = job["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert term["labelSelector"] == worker["selector"]
+    assert job["tolerations"] == worker["template"]["spec"]["tolerations"]
+    assert complaints(rendered.one("Job"), OLDEST_KUBERNETES) == []
 
 
 def test_the_pod_that_checks_gpus_is_one_and_is_restricted() -> None:

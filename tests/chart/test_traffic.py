@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,39 @@ def test_tenants_may_be_let_in_from_one_place_only() -> None:
 def test_workers_and_redis_talk_to_nobody() -> None:
     for name in ("-worker", "-redis"):
         assert render().one("NetworkPolicy", name)["spec"]["egress"] == []
+
+
+def _egress_ports(rendered: Rendered, name: str) -> set[int]:
+    """Those that a pod may go to wherever it is."""
+    rules = rendered.one("NetworkPolicy", name)["spec"]["egress"]
+    return {each["port"] for rule in rules if "to" not in rule for each in rule["ports"]}
+
+
+def test_identity_providers_are_reached_at_their_ports() -> None:
+    providers = [
+        {"issuer": "https://keycloak.example:8443/realms/a", "audience": "llm"},
+        {"issuer": "https://b.example", "audience": "llm", "jwks_url": "https://b.example:9443/k"},
+    ]
+    rendered = render(sets=(f"gateway.oidc={json.dumps(providers)}",))
+    assert _egress_ports(rendered, "-gateway") == {53, 443, 8443, 9443}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [("", 443), ("http://mirror:8081/hub", 8081), ("http://mirror", 80)]
+)
+def test_weights_are_fetched_from_where_they_are(endpoint: str, port: int) -> None:
+    sets = (f"workers.weights.job.endpoint={json.dumps(endpoint)}",)
+    rendered = render(CHART / "profiles" / "gpu.yaml", sets=sets)
+    assert _egress_ports(rendered, "-weights") == {53, port}
+
+
+def test_dns_is_let_through_where_it_listens() -> None:
+    """A policy sees the port of the pod: OpenShift's DNS has 53 in front, and 5353 behind."""
+    sets = ("networkPolicy.dnsPorts=[53, 5353]", 'traces.url="http://otel:4318/v1/traces"')
+    rendered = render(CHART / "profiles" / "gpu.yaml", CI / "seed-values.yaml", sets=sets)
+    pods = ("-gateway", "-worker", "-weights", "-seed", "-test", "-usage-exporter")
+    for each in pods:
+        assert {53, 5353} <= _egress_ports(rendered, each), each
 
 
 def _may(rendered: Rendered, source: str, target: str, port: str) -> bool:

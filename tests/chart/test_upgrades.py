@@ -57,6 +57,16 @@ def test_an_upgrade_makes_no_secret_anew_that_was_lost(installed: Cluster, suffi
         installed.render(upgrade=True)
 
 
+def test_what_is_needed_for_the_first_time_is_told_how_to_make(tmp_path: Path) -> None:
+    """A Secret of the chart's own name, made by hand, Helm would not take for its own."""
+    without = render(sets=("admin.enabled=false",)).objects
+    with cluster(tmp_path, without) as found, pytest.raises(HelmError) as raised:
+        found.render(upgrade=True)
+    said = "kubectl -n inference create secret generic NAME --from-literal=admin-key=$(openssl"
+    assert said in str(raised.value)
+    assert "set admin.bootstrapKey.existingSecret to that name" in str(raised.value)
+
+
 def test_an_upgrade_that_cannot_look_into_the_cluster_is_refused() -> None:
     with pytest.raises(HelmError, match=r"an upgrade must not make another one.*dry-run=server"):
         render(upgrade=True)
@@ -83,6 +93,17 @@ def test_a_change_that_kubernetes_would_refuse_is_told_what_to_do(
 ) -> None:
     with pytest.raises(HelmError, match=r"it is 4Gi, and redis.internal.persistence wants"):
         installed.render(f"redis.internal.persistence={change}", upgrade=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"), [("4096Mi", "4Gi"), ("1024Gi", "1Ti"), ("1.5Gi", "1536Mi")]
+)
+def test_a_size_is_the_same_however_it_is_written(tmp_path: Path, given: str, stored: str) -> None:
+    """Kubernetes keeps quantities in its own way, whatever was sent."""
+    size = f'redis.internal.persistence.size="{given}"'
+    objects = render(sets=(f'redis.internal.persistence.size="{stored}"',)).objects
+    with cluster(tmp_path, objects) as found:
+        assert found.render(size, upgrade=True).one("StatefulSet", "-redis")
 
 
 def test_what_kubernetes_never_changes_is_as_it_was_released() -> None:
@@ -140,7 +161,7 @@ def test_a_new_chart_alone_restarts_nothing(tmp_path: Path) -> None:
         ("gateway.replicas=5", set()),
         ('gateway.service.annotations={"a": "b"}', set()),
         ('commonAnnotations={"a": "b"}', {"test"}),
-        ('redis.internal.maxMemory="512mb"', {"redis"}),
+        ('redis.internal.maxMemory="128mb"', {"redis"}),
         ("workers.config.maxRunning=64", {"worker"}),
         ('seed.declarations={"projects": [{"id": "prj_a", "name": "a"}]}', {"seed"}),
     ],

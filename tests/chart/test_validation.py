@@ -18,6 +18,21 @@ CLAIM = 'workers.weights.pvc.existingClaim="models"'
 
 # What is set, and the beginning of what is said.
 REFUSED: list[tuple[Sequence[str], str]] = [
+    (['fullnameOverride="gw.v1"'], "The names of all objects would begin with gw.v1"),
+    (['fullnameOverride="7b"'], "The names of all objects would begin with 7b"),
+    (['nameOverride="llm.v1"'], "The names of all objects would begin with gw-llm.v1"),
+    (
+        ['commonLabels={"app.kubernetes.io/instance": "x"}'],
+        "commonLabels must not set app.kubernetes.io/instance",
+    ),
+    (
+        ['gateway.podLabels={"app.kubernetes.io/component": "edge"}'],
+        "gateway.podLabels must not set app.kubernetes.io/component",
+    ),
+    (
+        ['metrics.podMonitor.labels={"app.kubernetes.io/managed-by": "x"}'],
+        "metrics.podMonitor.labels must not set app.kubernetes.io/managed-by",
+    ),
     (["secrets.autoGenerate=false"], "gateway.keyPeppers.existingSecret is needed"),
     (["secrets.autoGenerate=false"], "admin.bootstrapKey.existingSecret is needed"),
     (["secrets.autoGenerate=false"], "redis.internal.existingSecret is needed"),
@@ -28,6 +43,18 @@ REFUSED: list[tuple[Sequence[str], str]] = [
         "redis.external.hosts has several for one server",
     ),
     ([EXTERNAL, HOSTS], "redis.external.existingSecret is needed: gateways refuse"),
+    (
+        [EXTERNAL, HOSTS, 'redis.external.username="gw"', 'redis.external.withoutPassword="allow"'],
+        "redis.external.username needs redis.external.existingSecret",
+    ),
+    (
+        [EXTERNAL, HOSTS, SECRET, 'redis.external.tls.caSecret="authority"'],
+        "redis.external.tls.caSecret needs redis.external.tls.enabled=true",
+    ),
+    (
+        ['seed.declarations.keys=[{"name": "a", "token_file": "tokens/a"}]'],
+        "seed.declarations.keys has the token_file tokens/a: write /tokens/<name>",
+    ),
     (
         [EXTERNAL, HOSTS, SECRET, 'redis.external.topology="sentinel"'],
         "redis.external.sentinelService is needed",
@@ -48,6 +75,24 @@ REFUSED: list[tuple[Sequence[str], str]] = [
         "gateway.config.redisReplicas must be 0 with a cluster",
     ),
     (["gateway.config.redisReplicas=1"], "gateway.config.redisReplicas must be 0 with redis.mode"),
+    (
+        ['gateway.extraEnv=[{"name": "REDIS_PASSWORD", "value": "x"}]'],
+        "gateway.extraEnv must not set REDIS_PASSWORD",
+    ),
+    (
+        ['redis.internal.maxMemory="1gb"'],
+        "redis.internal.resources.limits.memory (512Mi) must be twice redis.internal.maxMemory",
+    ),
+    (['redis.internal.image.tag=""'], "redis.internal.image needs a tag or a digest"),
+    (
+        ["gateway.config.maxBufferedBytes=1073741824"],
+        "gateway.resources.limits.memory (1Gi) is less than gateway.config.maxBufferedBytes",
+    ),
+    (['traces.url="https://me:secret@otel:4318/v1/traces"'], "traces.url must hold no password"),
+    (
+        [GPU, CLAIM, 'workers.tensorrtllm.resources={"requests": {"nvidia.com/gpu": 4}}'],
+        "workers.tensorrtllm.resources must not hold nvidia.com/gpu",
+    ),
     (["gateway.drain.timeoutSeconds=300"], "gateway.drain.timeoutSeconds (300) is shorter than"),
     (
         ["gateway.config.maxBodyBytes=134217728"],
@@ -99,6 +144,11 @@ REFUSED: list[tuple[Sequence[str], str]] = [
     (
         [GPU, CLAIM, "workers.weights.job.enabled=true", 'workers.weights.subPath=""'],
         "workers.weights.subPath is needed with workers.weights.job",
+    ),
+    (
+        [GPU, 'workers.weights.pvc={"size": "80Gi", "accessModes": ["ReadWriteOncePod"]}']
+        + ["workers.weights.job.enabled=true"],
+        "workers.weights.pvc.accessModes must hold ReadWriteMany or ReadWriteOnce",
     ),
     (
         [GPU, CLAIM, 'workers.tensorrtllm.resources={"limits": {"nvidia.com/gpu": 4}}'],

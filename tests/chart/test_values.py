@@ -10,8 +10,10 @@ import pytest
 import yaml
 from jsonschema.validators import Draft7Validator
 
+from gateway.iam.providers import _FIELDS as provider_fields
 from tests.chart import readme
-from tests.chart.helm import CHART, HelmError, render
+from tests.chart.helm import CHART, OLDEST_KUBERNETES, HelmError, render
+from tests.chart.kubernetes import complaints
 from workers.engines.simulator.cost_model import PRESETS as SIMULATOR_PRESETS
 from workers.engines.trtllm.presets import PRESETS
 
@@ -94,6 +96,28 @@ def test_every_object_of_ours_is_closed() -> None:
         ('workers.external.endpoints=["worker"]', "workers.external.endpoints"),
         ('redis.internal.maxMemory="1Gi"', "redis.internal.maxMemory"),
         ('redis.external.hosts=["a,b"]', "redis.external.hosts"),
+        ('redis.external.hosts=["a:65536"]', "redis.external.hosts"),
+        ('redis.external.username="a@b"', "redis.external.username"),
+        ('redis.external.sentinelService="a/b"', "redis.external.sentinelService"),
+        ('redis.internal.maxMemory="0mb"', "redis.internal.maxMemory"),
+        ('workers.external.endpoints=["a:70000"]', "workers.external.endpoints"),
+        ('traces.url="http://otel:4318/v1/traces #x"', "traces.url"),
+        ('gateway.image.repository="ghcr.io/llm/gateway:1.0"', "gateway.image.repository"),
+        ('gateway.image.tag="1.0@sha256:ab"', "gateway.image.tag"),
+        ('gateway.oidc=[{"issuer": "http://a.example", "audience": "a"}]', "gateway.oidc.0.issuer"),
+        (
+            'gateway.oidc=[{"issuer": "https://a", "audience": "a", "url": ""}]',
+            "url is not allowed",
+        ),
+        ('gateway.extraEnv=[{"name": "A", "value": 1}]', "gateway.extraEnv.0.value"),
+        ("gateway.config.maxDurationSeconds=1000001", "gateway.config.maxDurationSeconds"),
+        ("gateway.config.idleTimeoutSeconds=1e9", "gateway.config.idleTimeoutSeconds"),
+        ('gateway.config.currentDate="2026-13-01"', "gateway.config.currentDate"),
+        ('gateway.config.modelAliases=["a,b"]', "gateway.config.modelAliases"),
+        ("gateway.autoscaling.scaleDown.stabilizationSeconds=7200", "stabilizationSeconds"),
+        ("gateway.autoscaling.scaleDown.periodSeconds=3600", "periodSeconds"),
+        ('usageExporter.nodeSelector={"a": true}', "usageExporter.nodeSelector"),
+        ('usageExporter.tolerations=["a"]', "usageExporter.tolerations"),
         ('seed.declarations={"project": []}', "project is not allowed"),
     ],
 )
@@ -126,3 +150,54 @@ def test_a_gpu_pod_asks_for_as_many_gpus_as_its_engine_uses() -> None:
         pod = render(sets=sets).pods()["StatefulSet/gw-llm-gateway-worker"]
         limits = pod["spec"]["containers"][0]["resources"]["limits"]
         assert limits["nvidia.com/gpu"] == str(preset.tensor_parallel), name
+
+
+def _empty_values(value: Any, schema: Any, path: str = "") -> Iterator[str]:
+    """What is a collection: people leave its key there, with all that was below commented out."""
+    for name, each in value.items():
+        below = _resolved(schema["properties"][name])
+        if isinstance(each, dict) and below.get("additionalProperties") is False and each:
+            if name != "resources":
+                yield from _empty_values(each, below, f"{path}{name}.")
+        elif isinstance(each, (dict, list)) and not below.get("minItems"):
+            yield f"{path}{name}"
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        (),
+        (
+            'workers.engine="tensorrtllm"',
+            'workers.weights={"pvc": {"size": "80Gi"}, "job": {"enabled": true}}',
+        ),
+        ('redis={"mode": "external", "external": {"existingSecret": "redis", "urlKey": "url"}}',),
+    ],
+    ids=["simulator", "gpu", "external-redis"],
+)
+def test_a_collection_without_anything_in_it_is_an_empty_one(sets: tuple[str, ...]) -> None:
+    empty = [each for each in _empty_values(DEFAULTS, SCHEMA) if "SecurityContext" not in each]
+    assert len(empty) > 50
+    rendered = render(sets=(*sets, *(f"{each}=null" for each in empty)))
+    found = [each for one in rendered.objects for each in complaints(one, OLDEST_KUBERNETES)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "taken_away",
+    [
+        *("gateway.tls", "gateway.drain", "admin.tls.certManager", "redis.external.tls", "traces"),
+        *(f"gateway.config.{each}" for each in ("maxDurationSeconds", "queueTimeoutSeconds")),
+        *("workers.tensorrtllm.preset", "redis.internal.persistence.enabled"),
+    ],
+)
+def test_a_value_that_is_needed_cannot_be_taken_away(taken_away: str) -> None:
+    """Null takes a default away. Without these the pods' time to end would be added up wrongly."""
+    section, _, name = taken_away.rpartition(".")
+    with pytest.raises(HelmError, match=rf"{section or 'root'}\)?: {name} is required"):
+        render(sets=(f"{taken_away}=null",))
+
+
+def test_identity_providers_have_the_fields_that_the_gateway_reads() -> None:
+    schema = SCHEMA["properties"]["gateway"]["properties"]["oidc"]["items"]["properties"]
+    assert set(schema) == provider_fields

@@ -14,6 +14,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* What the chart itself says of its objects: selectors go by some, Helm by others. */}}
+{{- define "llm-gateway.ownLabels" -}}
+app.kubernetes.io/name app.kubernetes.io/instance app.kubernetes.io/component app.kubernetes.io/part-of app.kubernetes.io/managed-by app.kubernetes.io/version helm.sh/chart
+{{- end -}}
+
 {{- define "llm-gateway.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
@@ -21,8 +26,8 @@
 {{/* Of (list $ component): what selects its pods. Immutable for ever: nothing of the user's, nothing of a version. */}}
 {{- define "llm-gateway.selector" -}}
 {{- $ := index . 0 -}}
-app.kubernetes.io/name: {{ include "llm-gateway.name" $ }}
-app.kubernetes.io/instance: {{ $.Release.Name }}
+app.kubernetes.io/name: {{ include "llm-gateway.name" $ | quote }}
+app.kubernetes.io/instance: {{ $.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -42,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{/* Of (list $ component podLabels): labels of a pod. No version: a new chart should restart only what it changes. */}}
 {{- define "llm-gateway.podLabels" -}}
 {{- $ := index . 0 -}}
-{{- $more := merge (deepCopy (index . 2)) $.Values.commonLabels -}}
+{{- $more := merge (deepCopy (index . 2 | default dict)) ($.Values.commonLabels | default dict) -}}
 {{ include "llm-gateway.selector" (list $ (index . 1)) }}
 app.kubernetes.io/part-of: llm-gateway
 {{- with $more }}
@@ -53,13 +58,13 @@ app.kubernetes.io/part-of: llm-gateway
 {{/* Of (list $ name component [annotations]): the metadata of an object. */}}
 {{- define "llm-gateway.metadata" -}}
 {{- $ := index . 0 -}}
-name: {{ index . 1 }}
-namespace: {{ $.Release.Namespace }}
+name: {{ index . 1 | quote }}
+namespace: {{ $.Release.Namespace | quote }}
 labels:
   {{- include "llm-gateway.labels" (list $ (index . 2)) | nindent 2 }}
 {{- $annotations := dict -}}
-{{- if gt (len .) 3 }}{{ $annotations = deepCopy (index . 3) }}{{ end -}}
-{{- with merge $annotations $.Values.commonAnnotations }}
+{{- if gt (len .) 3 }}{{ $annotations = deepCopy (index . 3 | default dict) }}{{ end -}}
+{{- with merge $annotations ($.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -69,7 +74,7 @@ annotations:
 {{- define "llm-gateway.image" -}}
 {{- $ := index . 0 -}}
 {{- $image := index . 1 -}}
-{{- $registry := list $.Values.global.imageRegistry $image.registry | compact | first | default "" -}}
+{{- $registry := list ($.Values.global | default dict).imageRegistry $image.registry | compact | first | default "" -}}
 {{- $name := list $registry $image.repository | compact | join "/" -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $name $image.digest -}}
@@ -89,10 +94,10 @@ annotations:
 {{/* What every pod begins with. No token of the Kubernetes API: nothing asks it. No service links: they would set variables
 such as GATEWAY_PORT if there is a Service named `gateway`, and be taken for settings. */}}
 {{- define "llm-gateway.podSpec" -}}
-serviceAccountName: {{ include "llm-gateway.serviceAccountName" . }}
+serviceAccountName: {{ include "llm-gateway.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with concat .Values.imagePullSecrets .Values.global.imagePullSecrets }}
+{{- with concat (.Values.imagePullSecrets | default list) ((.Values.global | default dict).imagePullSecrets | default list) }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -134,8 +139,14 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* Of (list $ component values): where a Job or a test goes: to nodes that its component's pods are for, but near to none of them. */}}
+{{- define "llm-gateway.jobPlacement" -}}
+{{- $values := index . 2 -}}
+{{- include "llm-gateway.placement" (list (index . 0) (index . 1) (dict "nodeSelector" $values.nodeSelector "tolerations" $values.tolerations "affinity" (pick ($values.affinity | default dict) "nodeAffinity"))) -}}
 {{- end -}}
 
 {{/* A number as people write it: Helm reads all of them as floats, and would print 1.6777216e+07. */}}
@@ -147,6 +158,13 @@ priorityClassName: {{ . }}
 {{- else -}}
 {{- toString . -}}
 {{- end -}}
+{{- end -}}
+
+{{/* A quantity of Kubernetes, in bytes: 4Gi, 4096Mi and 4294967296 are the same. */}}
+{{- define "llm-gateway.bytes" -}}
+{{- $text := include "llm-gateway.text" . -}}
+{{- $units := dict "m" 0.001 "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[A-Za-z]*$" $text) | float64) | int64 -}}
 {{- end -}}
 
 {{/* Of (dict prefix values): a line for each value that is set, `maxBodyBytes` as GATEWAY_MAX_BODY_BYTES. */}}

@@ -6,7 +6,7 @@
 {{- if eq .Values.redis.mode "internal" -}}
 - name: REDIS_PASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ include "llm-gateway.redisSecret" . }}, key: {{ .Values.redis.internal.passwordKey }}}
+    secretKeyRef: {name: {{ include "llm-gateway.redisSecret" . | quote }}, key: {{ .Values.redis.internal.passwordKey | quote }}}
 - name: REDIS_URL
   value: redis://gateway:$(REDIS_PASSWORD)@{{ $name }}-redis:6379/0
 {{- else }}
@@ -14,17 +14,17 @@
 {{- if $redis.urlKey -}}
 - name: REDIS_URL
   valueFrom:
-    secretKeyRef: {name: {{ $redis.existingSecret }}, key: {{ $redis.urlKey }}}
+    secretKeyRef: {name: {{ $redis.existingSecret | quote }}, key: {{ $redis.urlKey | quote }}}
 {{- else }}
 {{- if $redis.existingSecret -}}
 - name: REDIS_PASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ $redis.existingSecret }}, key: {{ $redis.passwordKey }}}
+    secretKeyRef: {name: {{ $redis.existingSecret | quote }}, key: {{ $redis.passwordKey | quote }}}
 {{ end -}}
 {{- if $redis.sentinelPasswordKey -}}
 - name: REDIS_SENTINEL_PASSWORD
   valueFrom:
-    secretKeyRef: {name: {{ $redis.existingSecret }}, key: {{ $redis.sentinelPasswordKey }}}
+    secretKeyRef: {name: {{ $redis.existingSecret | quote }}, key: {{ $redis.sentinelPasswordKey | quote }}}
 {{ end -}}
 {{- $scheme := ternary "rediss" "redis" $redis.tls.enabled -}}
 {{- if ne $redis.topology "standalone" }}{{ $scheme = printf "%s+%s" $scheme $redis.topology }}{{ end -}}
@@ -43,7 +43,7 @@
 {{ include "llm-gateway.redisEnv" . }}
 - name: GATEWAY_KEY_PEPPERS
   valueFrom:
-    secretKeyRef: {name: {{ include "llm-gateway.peppersSecret" . }}, key: {{ .Values.gateway.keyPeppers.key }}}
+    secretKeyRef: {name: {{ include "llm-gateway.peppersSecret" . | quote }}, key: {{ .Values.gateway.keyPeppers.key | quote }}}
 - name: GATEWAY_MODEL
   value: {{ .Values.gateway.config.model | quote }}
 {{- with include "llm-gateway.redisCaEnv" . }}
@@ -61,7 +61,7 @@
 {{- define "llm-gateway.redisCaVolume" -}}
 {{- if and (eq .Values.redis.mode "external") .Values.redis.external.tls.enabled .Values.redis.external.tls.caSecret -}}
 - name: redis-ca
-  secret: {secretName: {{ .Values.redis.external.tls.caSecret }}}
+  secret: {secretName: {{ .Values.redis.external.tls.caSecret | quote }}}
 {{- end -}}
 {{- end -}}
 
@@ -127,7 +127,7 @@ GATEWAY_WORKER_TLS_CERTIFICATE_FILE: /etc/gateway/worker-tls/tls.crt
 GATEWAY_WORKER_TLS_KEY_FILE: /etc/gateway/worker-tls/tls.key
 {{- end }}
 {{- with include "llm-gateway.workerServerName" . }}
-GATEWAY_WORKER_TLS_SERVER_NAME: {{ . }}
+GATEWAY_WORKER_TLS_SERVER_NAME: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- if and (eq .Values.redis.mode "external") (ne .Values.redis.external.withoutPassword "refuse") }}

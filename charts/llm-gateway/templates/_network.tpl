@@ -8,8 +8,10 @@ podSelector:
 
 {{- define "llm-gateway.dns" -}}
 - ports:
-    - {port: 53, protocol: UDP}
-    - {port: 53, protocol: TCP}
+    {{- range .Values.networkPolicy.dnsPorts | default (list 53) }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end -}}
 
 {{- define "llm-gateway.egressToRedis" -}}
@@ -31,12 +33,30 @@ podSelector:
 {{- end }}
 {{- end -}}
 
+{{/* Of a URL: its port. */}}
+{{- define "llm-gateway.urlPort" -}}
+{{- $host := (urlParse .).host -}}
+{{- if regexMatch ":[0-9]+$" $host }}{{ regexFind "[0-9]+$" $host }}{{ else }}{{ ternary 443 80 (hasPrefix "https:" .) }}{{ end -}}
+{{- end -}}
+
 {{/* The collector's port, wherever it is; nothing without traces. */}}
 {{- define "llm-gateway.egressToCollector" -}}
 {{- with .Values.traces.url -}}
-{{- $host := (urlParse .).host -}}
-{{- $port := ternary 443 80 (hasPrefix "https:" .) -}}
-{{- if regexMatch ":[0-9]+$" $host }}{{ $port = regexFind "[0-9]+$" $host | int }}{{ end -}}
-- ports: [{port: {{ $port }}}]
+- ports: [{port: {{ include "llm-gateway.urlPort" . }}}]
+{{- end -}}
+{{- end -}}
+
+{{/* Identity providers, wherever they are; 443 is where discovery documents lead. */}}
+{{- define "llm-gateway.egressToProviders" -}}
+{{- $ports := list -}}
+{{- range .Values.gateway.oidc -}}
+{{- range compact (list .issuer .jwks_url) }}{{ $ports = append $ports (include "llm-gateway.urlPort" .) }}{{ end -}}
+{{- $ports = append $ports "443" -}}
+{{- end -}}
+{{- with uniq $ports -}}
+- ports:
+    {{- range . }}
+    - {port: {{ . }}}
+    {{- end }}
 {{- end -}}
 {{- end -}}

@@ -17,14 +17,14 @@
 {{- randAlphaNum 64 | sha256sum -}}
 {{- end -}}
 
-{{/* Of (dict root name key fresh value component): a Secret that is made once. In an upgrade it has to be there: making it anew
+{{/* Of (dict root name key fresh form value component): a Secret that is made once. In an upgrade it has to be there: making it anew
 would lock out whoever relies on it. */}}
 {{- define "llm-gateway.keptSecret" -}}
 {{- $ := .root -}}
 {{- $old := lookup "v1" "Secret" $.Release.Namespace .name -}}
 {{- $kept := dig "data" .key "" (default dict $old) -}}
 {{- if and (not $kept) $.Release.IsUpgrade -}}
-{{- fail (printf "\n\nThe Secret %s with the key %s is not to be found, and an upgrade must not make another one: %s. If this Helm cannot look into the cluster (helm template, --dry-run=client), set %s to a Secret of your own, or use --dry-run=server. If it is lost, restore it, or create it with the value that was in use." .name .key .because .value) -}}
+{{- fail (printf "\n\nThe Secret %s with the key %s is not to be found, and an upgrade must not make another one: %s. If this Helm cannot look into the cluster (helm template, --dry-run=client), set %s to a Secret of your own, or use --dry-run=server. If it is lost, restore it, or create it with the value that was in use. If there never was one, for it was not needed until now, create one of another name (kubectl -n %s create secret generic NAME --from-literal=%s=%s) and set %s to that name." .name .key .because .value $.Release.Namespace .key .form .value) -}}
 {{- end -}}
 apiVersion: v1
 kind: Secret
@@ -32,7 +32,7 @@ metadata:
   {{- include "llm-gateway.metadata" (list $ .name .component (dict "helm.sh/resource-policy" "keep")) | nindent 2 }}
 type: Opaque
 data:
-  {{ .key }}: {{ $kept | default (.fresh | b64enc) }}
+  {{ .key | quote }}: {{ $kept | default (.fresh | b64enc) }}
 {{- end -}}
 
 {{/* Of (list $ suffix tls): the Secret of a certificate. */}}
@@ -49,7 +49,7 @@ kind: Certificate
 metadata:
   {{- include "llm-gateway.metadata" (list $ .name .component) | nindent 2 }}
 spec:
-  secretName: {{ .name }}
+  secretName: {{ .name | quote }}
   issuerRef:
     {{- toYaml .issuerRef | nindent 4 }}
   dnsNames:

@@ -7,6 +7,20 @@
 {{- $workers := .Values.workers -}}
 {{- $redis := .Values.redis -}}
 
+{{- /* Names and labels. */ -}}
+{{- $name := include "llm-gateway.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- $found = append $found (printf "The names of all objects would begin with %s, which Kubernetes does not take for Services: a letter goes first, then letters, digits and dashes. Set fullnameOverride." $name) -}}
+{{- end -}}
+{{- $monitoring := .Values.metrics -}}
+{{- range $value, $labels := dict "commonLabels" .Values.commonLabels "gateway.podLabels" $gateway.podLabels "workers.podLabels" $workers.podLabels "metrics.podMonitor.labels" $monitoring.podMonitor.labels "metrics.prometheusRule.labels" $monitoring.prometheusRule.labels "metrics.dashboards.labels" $monitoring.dashboards.labels -}}
+{{- range $label, $_ := $labels -}}
+{{- if has $label (include "llm-gateway.ownLabels" $ | splitList " ") -}}
+{{- $found = append $found (printf "%s must not set %s: the chart sets it, and its objects are found by it. Use a label of your own." $value $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Secrets. */ -}}
 {{- if not .Values.secrets.autoGenerate -}}
 {{- if not $gateway.keyPeppers.existingSecret -}}
@@ -29,11 +43,17 @@
 {{- if and (not $external.urlKey) (not $external.hosts) -}}
 {{- $found = append $found "redis.mode=external needs redis.external.hosts, such as [redis.example:6379], or urlKey and existingSecret." -}}
 {{- end -}}
-{{- if and (not $external.urlKey) (eq $external.topology "standalone") (gt (len $external.hosts) 1) -}}
+{{- if and (not $external.urlKey) (eq $external.topology "standalone") (gt (len ($external.hosts | default list)) 1) -}}
 {{- $found = append $found "redis.external.hosts has several for one server: set redis.external.topology to sentinel or cluster." -}}
 {{- end -}}
 {{- if and (not $external.urlKey) (not $external.existingSecret) (eq $external.withoutPassword "refuse") -}}
 {{- $found = append $found "redis.external.existingSecret is needed: gateways refuse a Redis without a password, for whoever reaches it could write himself keys. Where nobody else does, set redis.external.withoutPassword=allow." -}}
+{{- end -}}
+{{- if and (not $external.urlKey) (not $external.existingSecret) $external.username -}}
+{{- $found = append $found "redis.external.username needs redis.external.existingSecret: without a password gateways would be the default user." -}}
+{{- end -}}
+{{- if and $external.tls.caSecret (not $external.tls.enabled) -}}
+{{- $found = append $found "redis.external.tls.caSecret needs redis.external.tls.enabled=true: keys and bills would pass in clear." -}}
 {{- end -}}
 {{- if and (not $external.urlKey) (eq $external.topology "sentinel") (not $external.sentinelService) -}}
 {{- $found = append $found "redis.external.sentinelService is needed with topology sentinel: the name of the service that the sentinels watch." -}}
@@ -47,8 +67,19 @@
 {{- if and (eq $external.topology "cluster") (gt (int $config.redisReplicas) 0) -}}
 {{- $found = append $found "gateway.config.redisReplicas must be 0 with a cluster." -}}
 {{- end -}}
-{{- else if gt (int $config.redisReplicas) 0 -}}
+{{- else -}}
+{{- if gt (int $config.redisReplicas) 0 -}}
 {{- $found = append $found "gateway.config.redisReplicas must be 0 with redis.mode=internal, which has none: revocations would never be answered." -}}
+{{- end -}}
+{{- if not (or $redis.internal.image.tag $redis.internal.image.digest) -}}
+{{- $found = append $found "redis.internal.image needs a tag or a digest: it is not of this chart's version." -}}
+{{- end -}}
+{{- with (($redis.internal.resources | default dict).limits | default dict).memory -}}
+{{- $most := $redis.internal.maxMemory | trimSuffix "b" | replace "k" "Ki" | replace "m" "Mi" | replace "g" "Gi" -}}
+{{- if lt (include "llm-gateway.bytes" . | int64) (include "llm-gateway.bytes" $most | int64 | mul 2) -}}
+{{- $found = append $found (printf "redis.internal.resources.limits.memory (%s) must be twice redis.internal.maxMemory (%s) or more: while it rewrites its file it is there twice, and would be killed." (toString .) $redis.internal.maxMemory) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $found = concat $found (include "llm-gateway.validateStore" . | fromYamlArray) -}}
 
@@ -69,11 +100,23 @@
 {{- if lt (float64 $config.leaseSeconds) (mulf (float64 $config.renewIntervalSeconds) 3) -}}
 {{- $found = append $found "gateway.config.leaseSeconds must be three times renewIntervalSeconds or more: one slow renewal must not end it." -}}
 {{- end -}}
-{{- $set := concat (include "llm-gateway.gatewaySettings" . | fromYaml | keys) (list "REDIS_URL" "GATEWAY_KEY_PEPPERS" "GATEWAY_ADMIN_KEY" "GATEWAY_REDIS_CA_FILE") -}}
+{{- $set := concat (include "llm-gateway.gatewaySettings" . | fromYaml | keys) (list "REDIS_URL" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "GATEWAY_KEY_PEPPERS" "GATEWAY_ADMIN_KEY" "GATEWAY_REDIS_CA_FILE") -}}
 {{- range $gateway.extraEnv -}}
 {{- if has .name $set -}}
 {{- $found = append $found (printf "gateway.extraEnv must not set %s: the chart sets it from a value of its own." .name) -}}
 {{- end -}}
+{{- end -}}
+
+{{- with (($gateway.resources | default dict).limits | default dict).memory -}}
+{{- $least := add (int64 $config.maxBufferedBytes) 209715200 -}}
+{{- if lt (include "llm-gateway.bytes" . | int64) $least -}}
+{{- $found = append $found (printf "gateway.resources.limits.memory (%s) is less than gateway.config.maxBufferedBytes and the gateway itself, %d bytes: large bodies would get it killed, and all its streams with it." (toString .) $least) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Traces. */ -}}
+{{- if regexMatch "^https?://[^/]*@" (.Values.traces.url | default "") -}}
+{{- $found = append $found "traces.url must hold no password, for it stands in a ConfigMap: set OTEL_EXPORTER_OTLP_HEADERS with gateway.extraEnv, from a Secret." -}}
 {{- end -}}
 
 {{- /* Workers. */ -}}
@@ -112,10 +155,13 @@
 {{- if and (eq $weights.source "hostPath") $weights.job.enabled -}}
 {{- $found = append $found "workers.weights.job fills a pvc, and cannot reach every node: set workers.weights.source=pvc, or job.enabled=false and fill the nodes yourself." -}}
 {{- end -}}
+{{- if and $weights.job.enabled (eq $weights.source "pvc") (not $weights.pvc.existingClaim) (not (or (has "ReadWriteMany" $weights.pvc.accessModes) (has "ReadWriteOnce" $weights.pvc.accessModes))) -}}
+{{- $found = append $found "workers.weights.pvc.accessModes must hold ReadWriteMany or ReadWriteOnce with workers.weights.job: it writes, while workers wait with the volume." -}}
+{{- end -}}
 {{- if and $weights.job.enabled (not $weights.subPath) -}}
 {{- $found = append $found "workers.weights.subPath is needed with workers.weights.job: the directory that it makes." -}}
 {{- end -}}
-{{- if and (hasKey $workers.tensorrtllm.resources "limits") (hasKey ($workers.tensorrtllm.resources.limits | default dict) $workers.tensorrtllm.gpuResource) -}}
+{{- if and (hasKey (merge dict (($workers.tensorrtllm.resources | default dict).limits | default dict) (($workers.tensorrtllm.resources | default dict).requests | default dict)) $workers.tensorrtllm.gpuResource) -}}
 {{- $found = append $found (printf "workers.tensorrtllm.resources must not hold %s: the preset says how many GPUs a worker has." $workers.tensorrtllm.gpuResource) -}}
 {{- end -}}
 {{- end -}}
@@ -144,7 +190,7 @@
 {{- $found = append $found "gateway.autoscaling.minReplicas must not exceed maxReplicas." -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq $scaling.mode "hpa") (not (dig "requests" "cpu" "" $gateway.resources)) -}}
+{{- if and (eq $scaling.mode "hpa") (not (dig "requests" "cpu" "" ($gateway.resources | default dict))) -}}
 {{- $found = append $found "gateway.autoscaling.mode=hpa needs gateway.resources.requests.cpu: it aims at a share of that." -}}
 {{- end -}}
 {{- if and (eq $scaling.mode "keda") (not $scaling.prometheusAddress) -}}
@@ -160,9 +206,12 @@
 {{- end -}}
 
 {{- /* Declarations. */ -}}
-{{- range .Values.seed.declarations.keys -}}
+{{- range (.Values.seed.declarations | default dict).keys -}}
 {{- if hasKey . "token" -}}
 {{- $found = append $found "seed.declarations.keys must not hold tokens: write token_file: /tokens/<name>, and put the token under that name into the Secret seed.tokensSecret." -}}
+{{- end -}}
+{{- if and (hasKey . "token_file") (not (regexMatch "^/tokens/[-._a-zA-Z0-9]+$" (toString .token_file))) -}}
+{{- $found = append $found (printf "seed.declarations.keys has the token_file %s: write /tokens/<name>, where <name> is a key of the Secret seed.tokensSecret." (toString .token_file)) -}}
 {{- end -}}
 {{- if and (hasKey . "token_file") (not $.Values.seed.tokensSecret) -}}
 {{- $found = append $found "seed.tokensSecret is needed: the Secret whose keys are the token_files of seed.declarations.keys." -}}
@@ -189,7 +238,7 @@
 {{- $size := "" -}}
 {{- with first $claims }}{{ $size = dig "spec" "resources" "requests" "storage" "" . }}{{ end -}}
 {{- $wanted := ternary $redis.internal.persistence.size "" $redis.internal.persistence.enabled -}}
-{{- if ne (toString $size) $wanted -}}
+{{- if ne (include "llm-gateway.bytes" $size) (include "llm-gateway.bytes" $wanted) -}}
 - The volume of the internal Redis cannot be changed by an upgrade (it is {{ $size | default "none" }}, and redis.internal.persistence wants {{ $wanted | default "none" }}). See docs/upgrading.md, or set redis.internal.persistence as it was.
 {{- end -}}
 {{- end -}}

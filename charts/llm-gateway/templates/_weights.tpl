@@ -12,6 +12,22 @@
 - {name: WEIGHTS_IGNORE, value: {{ join "," $weights.job.ignorePatterns | quote }}}
 {{- end -}}
 
+{{/* Where the Job goes: to workers' nodes. A volume that one node has at a time would be held by the workers that wait for the Job,
+so it joins them. */}}
+{{- define "llm-gateway.weightsPlacement" -}}
+{{- $workers := .Values.workers -}}
+{{- $affinity := pick ($workers.affinity | default dict) "nodeAffinity" -}}
+{{- if not (or $workers.weights.pvc.existingClaim (has "ReadWriteMany" $workers.weights.pvc.accessModes)) -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (include "llm-gateway.selector" (list . "worker") | fromYaml)) -}}
+{{- $_ := set $affinity "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) -}}
+{{- end -}}
+{{- include "llm-gateway.placement" (list . "weights" (dict "nodeSelector" $workers.nodeSelector "tolerations" (append ($workers.tolerations | default list) (include "llm-gateway.gpuTaint" . | fromYaml)) "affinity" $affinity)) -}}
+{{- end -}}
+
+{{/* What nodes with GPUs are tainted with, by custom. */}}
+{{- define "llm-gateway.gpuTaint" -}}
+{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}
+{{- end -}}
 
 {{- define "llm-gateway.weightsPod" -}}
 metadata:
@@ -19,6 +35,9 @@ metadata:
     {{- include "llm-gateway.podLabels" (list . "weights" dict) | nindent 4 }}
 spec:
   {{- include "llm-gateway.podSpec" . | nindent 2 }}
+  {{- with include "llm-gateway.weightsPlacement" . | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   restartPolicy: OnFailure
   containers:
     - name: fetch
@@ -36,7 +55,7 @@ spec:
         {{- with .Values.workers.weights.job.existingSecret }}
         - name: HF_TOKEN
           valueFrom:
-            secretKeyRef: {name: {{ . }}, key: token}
+            secretKeyRef: {name: {{ . | quote }}, key: token}
         {{- end }}
       resources:
         {{- toYaml .Values.workers.weights.job.resources | nindent 8 }}
@@ -48,7 +67,7 @@ spec:
     - name: scripts
       configMap: {name: {{ include "llm-gateway.fullname" . }}-worker}
     - name: weights
-      persistentVolumeClaim: {claimName: {{ include "llm-gateway.weightsClaim" . }}}
+      persistentVolumeClaim: {claimName: {{ include "llm-gateway.weightsClaim" . | quote }}}
     - name: tmp
       emptyDir: {sizeLimit: 1Gi}
 {{- end -}}

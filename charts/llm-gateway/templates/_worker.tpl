@@ -3,8 +3,8 @@
 {{/* GPUs of one worker: what the engine will look for, so that a pod never gets another number. */}}
 {{- define "llm-gateway.gpus" -}}
 {{- $engine := .Values.workers.tensorrtllm -}}
-{{- if hasKey $engine.config "tensorParallel" -}}
-{{- int $engine.config.tensorParallel -}}
+{{- with ($engine.config | default dict).tensorParallel -}}
+{{- int . -}}
 {{- else -}}
 {{- regexFind "[0-9]+$" $engine.preset -}}
 {{- end -}}
