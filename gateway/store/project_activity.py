@@ -3,6 +3,7 @@ quotas stand now."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from gateway.store.records import read_project
 from gateway.store.replies import fields, text
 from gateway.store.scope_state import ScopeState, read_scope_state
 from gateway.store.usage import LedgerEntry, ledger_entry, month_of
+
+_log = logging.getLogger(__name__)
 
 ASKED_A_TRIP = 500
 ENTRIES_A_TRIP = 1000
@@ -90,9 +93,9 @@ class ProjectActivity:
                     replies: list[Any] = await pipeline.execute()
                 for project_id, reply in zip(asked, replies, strict=True):
                     if reply:
-                        page = [ledger_entry(text(id_), fields(entry)) for id_, entry in reply]
-                        found.setdefault(project_id, []).extend(page)
-                        read_to[project_id] = page[-1].entry_id
+                        page = [_entry(project_id, text(id_), entry) for id_, entry in reply]
+                        found.setdefault(project_id, []).extend(filter(None, page))
+                        read_to[project_id] = text(reply[-1][0])
                     if len(reply) == ENTRIES_A_TRIP:
                         unfinished.append(project_id)
             left = unfinished
@@ -181,6 +184,15 @@ def totals(entries: Sequence[LedgerEntry]) -> tuple[Counter[str], Counter[str]]:
         tokens["output"] += max(0, entry.usage.output_tokens)
         tokens["reasoning"] += max(0, entry.usage.reasoning_tokens)
     return requests, tokens
+
+
+def _entry(project_id: str, entry_id: str, content: Any) -> LedgerEntry | None:
+    """None for one that no gateway of this version writes: all others are to be told still."""
+    try:
+        return ledger_entry(entry_id, fields(content))
+    except (KeyError, ValueError):
+        _log.warning("entry %s of the ledger of %s cannot be read", entry_id, project_id)
+        return None
 
 
 def _in_trips(project_ids: Sequence[str]) -> Iterator[Sequence[str]]:

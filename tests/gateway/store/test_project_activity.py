@@ -61,6 +61,27 @@ async def test_more_than_a_trip_is_told_whole(
     assert len((await activity.look())[PROJECT].entries) == 5
 
 
+async def test_an_entry_that_cannot_be_read_hides_no_other(
+    active: None,
+    redis: Redis,
+    ledger: RedisLedger,
+    reserve: Reserve,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    activity = ProjectActivity(redis)
+    await settle(ledger, await reserve("a", 10, 5), 7)
+    await redis.xadd(keys.ledger(PROJECT), {"e": "a,b"})
+    await redis.xadd(keys.ledger(PROJECT), {"f": ""})
+    await settle(ledger, await reserve("b", 10, 5), 7)
+    requests, _ = totals((await activity.look())[PROJECT].entries)
+    assert requests == {"completed": 2}
+    assert caplog.text.count(f"of the ledger of {PROJECT} cannot be read") == 2
+
+    await redis.xadd(keys.ledger(PROJECT), {"e": "the last"})
+    await activity.look()
+    assert await activity.look() == {}, "it is said once"
+
+
 async def test_refusals_are_told_as_they_come(active: None, redis: Redis) -> None:
     counts, activity = RefusalCounts(redis), ProjectActivity(redis)
     counts.note(PROJECT, "tokens_per_minute")
