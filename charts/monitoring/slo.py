@@ -16,7 +16,7 @@ def slo() -> Dashboard:
                 "What is left of what may fail in 30 days. Below 0 the promise is broken.",
                 "percentunit",
                 f"min(1 - {of(f'gw:slo_{each.name}:error_ratio_{BUDGET_PERIOD}')}"
-                f' / (1 - scalar(gw:slo_objective{{slo="{each.name}"}})))',
+                f" / on (namespace) {_may_fail(each)})",
                 width=8,
                 # Colours the other way round: little is bad.
                 limits=(),
@@ -49,14 +49,18 @@ def slo() -> Dashboard:
     )
 
 
+def _may_fail(each: Slo) -> str:
+    return f"(1 - {of('gw:slo_objective', slo=each.name)})"
+
+
 def _burning(each: Slo) -> Panel:
-    budget = f'(1 - scalar(gw:slo_objective{{slo="{each.name}"}}))'
+    budget = _may_fail(each)
     return graph(
         "How fast the budget burns",
         "1: it is used up in 30 days. An alert fires when both of its windows are above its line.",
         "short",
         {
-            f"last {window}": f"max({of(f'gw:slo_{each.name}:error_ratio_rate{window}')}) / {budget}"
+            f"last {window}": f"max({of(f'gw:slo_{each.name}:error_ratio_rate{window}')} / on (namespace) {budget})"
             for window in WINDOWS
             if window in {"5m", "1h", "6h", "1d"}
         },
@@ -74,6 +78,6 @@ def _failing(each: Slo) -> Panel:
         "percentunit",
         {
             "fails": f"max({of(f'gw:slo_{each.name}:error_ratio_rate5m')})",
-            "may fail": f'1 - scalar(gw:slo_objective{{slo="{each.name}"}})',
+            "may fail": f"min({_may_fail(each)})",
         },
     )

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 # Ours: no place, worker, Redis, bug. A tenant's own limit or mistake, or a client that leaves, is not.
 BAD = 'outcome=~"overloaded|upstream|store|internal"'
 VALID = 'outcome=~"ok|incomplete|overloaded|upstream|store|internal"'
+# The chart puts its own namespace here: several installations in one Prometheus each have their
+# rules, their promises and their alerts.
+HERE = 'namespace=~".+"'
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 BUDGET_PERIOD = "30d"
 
@@ -35,8 +38,8 @@ class Slo:
 
 
 def _slower(histogram: str, seconds: str) -> tuple[str, str]:
-    count = f"sum by (namespace) (rate({histogram}_count[WINDOW]))"
-    within = f'sum by (namespace) (rate({histogram}_bucket{{le="{seconds}"}}[WINDOW]))'
+    count = f"sum by (namespace) (rate({histogram}_count{{{HERE}}}[WINDOW]))"
+    within = f'sum by (namespace) (rate({histogram}_bucket{{{HERE}, le="{seconds}"}}[WINDOW]))'
     return f"{count} - {within}", count
 
 
@@ -48,9 +51,8 @@ SLOS = (
         "GatewayAvailabilityBudgetBurns",
         0.999,
         "requests are answered",
-        # `or`: without a single failure there is no series of one.
-        f"sum by (namespace) (rate(gw_outcomes_total{{{BAD}}}[WINDOW]))",
-        f"sum by (namespace) (rate(gw_outcomes_total{{{VALID}}}[WINDOW]))",
+        f"sum by (namespace) (rate(gw_outcomes_total{{{HERE}, {BAD}}}[WINDOW]))",
+        f"sum by (namespace) (rate(gw_outcomes_total{{{HERE}, {VALID}}}[WINDOW]))",
     ),
     Slo(
         "first_token",
@@ -96,8 +98,8 @@ def slo_rules() -> Mapping[str, object]:
                 "name": f"llm-gateway-slo-{slo.name.replace('_', '-')}",
                 # In one group, and in this order: groups are evaluated in any.
                 "rules": [
-                    _objective(slo),
                     *_recordings(slo),
+                    _objective(slo),
                     *(_alert(slo, burn) for burn in BURNS),
                 ],
             }
@@ -107,10 +109,11 @@ def slo_rules() -> Mapping[str, object]:
 
 
 def _objective(slo: Slo) -> Mapping[str, object]:
+    # Of each namespace, with the chart's own figure.
     return {
         "record": "gw:slo_objective",
         "labels": {"slo": slo.name},
-        "expr": f"vector({slo.objective})",
+        "expr": f"0 * gw:slo_{slo.name}:error_ratio_rate{WINDOWS[-1]}{{{HERE}}} + {slo.objective}",
     }
 
 
@@ -123,7 +126,7 @@ def _recordings(slo: Slo) -> list[Mapping[str, object]]:
     rules.append(
         {
             "record": f"gw:slo_{slo.name}:error_ratio_{BUDGET_PERIOD}",
-            "expr": f"avg_over_time({name}5m[{BUDGET_PERIOD}])",
+            "expr": f"avg_over_time({name}5m{{{HERE}}}[{BUDGET_PERIOD}])",
         }
     )
     return rules
@@ -131,10 +134,11 @@ def _recordings(slo: Slo) -> list[Mapping[str, object]]:
 
 def _alert(slo: Slo, burn: Burn) -> Mapping[str, object]:
     name = f"gw:slo_{slo.name}:error_ratio_rate"
-    limit = f'{burn.factor} * (1 - scalar(gw:slo_objective{{slo="{slo.name}"}}))'
+    limit = f'{burn.factor} * (1 - gw:slo_objective{{slo="{slo.name}"}})'
     return {
         "alert": slo.alert,
-        "expr": f"{name}{burn.short} > {limit} and {name}{burn.long} > {limit}",
+        "expr": f"{name}{burn.short}{{{HERE}}} > on (namespace) {limit}"
+        f" and {name}{burn.long}{{{HERE}}} > on (namespace) {limit}",
         "for": burn.held,
         "labels": {"severity": burn.severity, "window": burn.long},
         "annotations": {

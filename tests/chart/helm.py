@@ -70,9 +70,10 @@ def render(
     upgrade: bool = False,
     chart: Path = CHART,
     release: str = "gw",
+    namespace: str = "inference",
 ) -> Rendered:
     """Raises HelmError. *sets*: `path=JSON`."""
-    return _render(values, tuple(sets), kubernetes, upgrade, chart, release)
+    return _render(values, tuple(sets), kubernetes, upgrade, chart, release, namespace)
 
 
 @functools.cache
@@ -83,11 +84,12 @@ def _render(
     upgrade: bool,
     chart: Path,
     release: str,
+    namespace: str,
 ) -> Rendered:
     files = [part for each in values for part in ("--values", str(each))]
     single = [part for each in sets for part in ("--set-json", each)]
     text = helm(
-        *("template", release, chart, "--namespace", "inference", "--kube-version", kubernetes),
+        *("template", release, chart, "--namespace", namespace, "--kube-version", kubernetes),
         *files,
         *single,
         *(["--is-upgrade"] if upgrade else []),

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from charts.monitoring.slo_rules import FIRST_TOKEN_S, PER_TOKEN_S
 from gateway.telemetry.metrics import Metrics
-from tests.chart.helm import CHART
+from tests.chart.helm import CHART, render
 from tests.observability.alert_cases import CASES, Case
 from tests.observability.needs import needs_prometheus
 
@@ -68,6 +68,53 @@ def test_an_alert_fires_and_stays_silent(case: Case, tmp_path: Path) -> None:
                 "rule_files": [str(each) for each in RULES],
                 "evaluation_interval": case.interval,
                 "tests": tests,
+            },
+            width=1000,
+        )
+    )
+    done = promtool("test", "rules", file)
+    assert done.returncode == 0, done.stderr or done.stdout
+
+
+@needs_prometheus
+def test_two_installations_keep_promises_of_their_own(tmp_path: Path) -> None:
+    """One Prometheus, two releases: each is judged by what it promises, once."""
+    files = []
+    for namespace, objective in (("strict", 0.999), ("loose", 0.9)):
+        rendered = render(
+            CHART / "ci" / "monitoring-values.yaml",
+            sets=(f"metrics.prometheusRule.objectives.availability={objective}",),
+            namespace=namespace,
+        )
+        files.append(tmp_path / f"{namespace}.yaml")
+        files[-1].write_text(yaml.safe_dump(rendered.one("PrometheusRule")["spec"]))
+    outcomes = {
+        f'gw_outcomes_total{{namespace="{namespace}", outcome="{outcome}"}}': f"0+{each}x120"
+        for namespace in ("strict", "loose")
+        for outcome, each in (("ok", 970), ("upstream", 30))
+    }
+    pages = 'ALERTS{alertname="GatewayAvailabilityBudgetBurns", alertstate="firing", window="1h"}'
+    file = tmp_path / "test.yaml"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "rule_files": [str(each) for each in files],
+                "evaluation_interval": "1m",
+                "tests": [
+                    {
+                        "interval": "1m",
+                        "input_series": [
+                            {"series": name, "values": text} for name, text in outcomes.items()
+                        ],
+                        "promql_expr_test": [
+                            {
+                                "expr": f"count by (namespace) ({pages})",
+                                "eval_time": "100m",
+                                "exp_samples": [{"labels": '{namespace="strict"}', "value": 1}],
+                            }
+                        ],
+                    }
+                ],
             },
             width=1000,
         )
