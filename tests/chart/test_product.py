@@ -158,12 +158,28 @@ def test_redis_knows_nobody_without_the_password_but_answers_probes(node: Node) 
     assert settings["aof_enabled"] == "1"
 
 
+def test_who_may_run_programs_in_the_pod_of_redis_may_do_what_the_runbooks_ask(node: Node) -> None:
+    container = node.container(REDIS)
+    mounts = container.directory / "mounts"
+    operator = ["sh", str(mounts / "configuration" / "operator.sh")]
+    for command, answer in (
+        (["CONFIG", "GET", "maxmemory-policy"], "maxmemory-policy\nnoeviction\n"),
+        (["XTRIM", "gw:{prj_none}:lg", "MINID", "1-0"], "0\n"),
+        (["SLOWLOG", "RESET"], "OK\n"),
+    ):
+        assert node.execute(container, [*operator, *command]).stdout == answer
+    kept = mounts / "run" / "operator"
+    assert len(kept.read_text()) == 64
+    assert kept.stat().st_mode & 0o077 == 0
+
+
 def test_the_password_of_redis_is_on_no_command_line(node: Node) -> None:
     container = node.container(REDIS)
     password = container.env["REDIS_PASSWORD"]
+    operators = (container.directory / "mounts" / "run" / "operator").read_text()
     lines = [each.read_bytes() for each in Path("/proc").glob("[0-9]*/cmdline") if each.exists()]
     assert any(b"redis-server" in line for line in lines)
-    assert not any(password.encode() in line for line in lines)
+    assert not any(each.encode() in line for line in lines for each in (password, operators))
     kept = container.directory / "mounts" / "run" / "user.conf"
     assert password in kept.read_text()
     assert kept.stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-# The gateways' user with its password, in memory only: on a command line everybody would see it.
+# The users with their passwords, in memory only: on a command line everybody would see them.
 set -eu
 umask 077
 case $REDIS_PASSWORD in
@@ -6,4 +6,9 @@ case $REDIS_PASSWORD in
 esac
 printf 'user gateway on >%s %s\n' "$REDIS_PASSWORD" "$REDIS_RIGHTS" >/run/redis/user.conf
 unset REDIS_PASSWORD
+# For people who may run programs in this pod, and so may do anything with its data: operator.sh.
+operator=$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')
+printf '%s' "$operator" >/run/redis/operator
+printf 'user operator on >%s allkeys allchannels allcommands\n' "$operator" >>/run/redis/user.conf
+unset operator
 exec valkey-server /etc/redis/redis.conf --include /run/redis/user.conf
