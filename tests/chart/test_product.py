@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import ssl
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 import trustme
 
 from gateway.iam.api_key import ENTROPY_BYTES, mint
@@ -197,15 +199,45 @@ def test_it_does_not_matter_who_comes_up_first(tmp_path: Path) -> None:
 
 def test_the_internal_redis_moves_to_another_server_as_the_document_says(tmp_path: Path) -> None:
     node = Node(render(sets=(f"seed.declarations={PROJECT}",)), tmp_path)
-    with node.start_redis() as redis:
-        redis.wait_until(lambda: accepts_connections(node.ports["redis", "6379"]), timeout_s=20)
+    with node.start_redis() as server:
+        server.wait_until(lambda: accepts_connections(node.ports["redis", "6379"]), timeout_s=20)
         assert node.run("Job/gw-llm-gateway-seed").returncode == 0
-        assert redis.stop() == 0
+        assert server.stop() == 0
     data = node.container(REDIS).directory / "mounts" / "data"
     shutil.copytree(data / "appendonlydir", tmp_path / "other" / "appendonlydir")
     port = free_port()
     with start_redis(port, tmp_path / "other", durable=True):
         told = gwctl({"REDIS_URL": f"redis://127.0.0.1:{port}/0"}, "project", "list")
+    assert [each["id"] for each in told] == ["prj_seeded"]
+
+
+def test_a_backup_of_the_internal_redis_is_restored_as_the_document_says(tmp_path: Path) -> None:
+    node = Node(render(sets=(f"seed.declarations={PROJECT}",)), tmp_path)
+    container = node.container(REDIS)
+    operator = ["sh", str(container.directory / "mounts" / "configuration" / "operator.sh")]
+    data = tmp_path / "other"
+    data.mkdir()
+    with node.start_redis() as server:
+        server.wait_until(lambda: accepts_connections(node.ports["redis", "6379"]), timeout_s=20)
+        assert node.run("Job/gw-llm-gateway-seed").returncode == 0
+        backup = data / "gateway.rdb"
+        # Through a pipe, as kubectl gives it.
+        piped = [*operator, "--rdb", "/dev/stdout"]
+        done = node.execute(container, ["sh", "-c", f"{shlex.join(piped)} | cat >{backup}"])
+        assert done.returncode == 0, done.stderr
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with (
+        start_redis(port, data, "--dbfilename", "gateway.rdb"),
+        redis.Redis.from_url(url) as restored,
+    ):
+        restored.config_set("appendonly", "yes")
+        wait_until(
+            lambda: restored.info("persistence")["aof_rewrite_in_progress"] == 0,
+            "the append-only file was written",
+        )
+    with start_redis(port, data, durable=True):
+        told = gwctl({"REDIS_URL": url}, "project", "list")
     assert [each["id"] for each in told] == ["prj_seeded"]
 
 
