@@ -161,6 +161,7 @@ async def _serve(
             tasks.start_soon(drain)
             await tenant.serve([tenant_socket])
             _log.info("drained")
+            await gateway.tell_what_was_cut(settings.drain_scrape_s)
             ops.should_exit = admin.should_exit = True
             tasks.cancel_scope.cancel()
 

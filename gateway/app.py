@@ -27,7 +27,7 @@ from gateway.asgi.generation_endpoint import Api, GenerationEndpoint
 from gateway.asgi.in_flight import RequestsInFlight
 from gateway.asgi.input_tokens_endpoint import InputTokensEndpoint
 from gateway.asgi.models_endpoint import ModelsEndpoint
-from gateway.asgi.ops_api import ops_api
+from gateway.asgi.ops_api import Scrapes, ops_api
 from gateway.asgi.rate_limits import RateLimitHeaders
 from gateway.asgi.readiness import Readiness
 from gateway.asgi.responses_api import ResponsesApi
@@ -108,6 +108,7 @@ class Gateway:
         metrics: Metrics,
         readiness: Readiness,
         in_flight: RequestsInFlight,
+        scrapes: Scrapes,
     ) -> None:
         self.tenant_api = tenant
         self.ops_api = ops
@@ -115,6 +116,7 @@ class Gateway:
         self._metrics = metrics
         self._readiness = readiness
         self._in_flight = in_flight
+        self._scrapes = scrapes
 
     def drain(self) -> None:
         """Not ready from now on, so that nobody sends new requests; those that come are served."""
@@ -124,6 +126,12 @@ class Gateway:
     async def end_requests(self) -> None:
         """Cut what is still being served, and wait until it is settled or put off."""
         await self._in_flight.end_all(SETTLE_DEADLINE_S + 1)
+
+    async def tell_what_was_cut(self, deadline_s: float) -> None:
+        """Return when the metrics were fetched once more, or at once if nothing was cut."""
+        if self._in_flight.any_was_cut:
+            with anyio.move_on_after(deadline_s):
+                await self._scrapes.one_of_now()
 
 
 @asynccontextmanager
@@ -352,7 +360,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         serves_without_redis=lambda: local.may_serve,
         unfit=lambda: store_check.why_unfit,
     )
-    ops = ops_api(registry, readiness.why_not, LogLevel(settings.log_level))
+    scrapes = Scrapes()
+    ops = ops_api(registry, readiness.why_not, LogLevel(settings.log_level), scrapes)
 
     async with (
         redis,
@@ -384,7 +393,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         tasks.start_soon(reserver.run)
         tasks.start_soon(readiness.watch)
         tasks.start_soon(measure_loop_lag, metrics.loop_lag_s.observe)
-        gateway = Gateway(tenant, ops, admin, metrics, readiness, in_flight)
+        gateway = Gateway(tenant, ops, admin, metrics, readiness, in_flight, scrapes)
         try:
             yield gateway
         finally:

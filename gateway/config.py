@@ -147,6 +147,8 @@ class Settings(BaseSettings):
     # drain_timeout_s for the streams that are open.
     drain_delay_s: SecondsOr0 = 5.0
     drain_timeout_s: Seconds = 600.0
+    # Seconds that /metrics may take to be fetched once more, when it has to tell of cut streams.
+    drain_scrape_s: SecondsOr0 = 0.0
 
     log_level: str = "INFO"
 

@@ -23,6 +23,7 @@ class RequestsInFlight:
         self._generations: set[anyio.CancelScope] = set()
         self._none_left = anyio.Event()
         self._ending = False
+        self.any_was_cut = False
 
     @contextmanager
     def one(self) -> Iterator[anyio.CancelScope]:
@@ -53,6 +54,7 @@ class RequestsInFlight:
         self._ending = True
         if not self._scopes:
             return
+        self.any_was_cut = True
         self._none_left = anyio.Event()
         if self._generations:
             for scope in self._generations:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import anyio
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -24,8 +26,27 @@ from gateway.telemetry.log_level import DEFAULT_S, LogLevel
 ReadinessCheck = Callable[[], Awaitable[str | None]]
 
 
+class Scrapes:
+    """For who has something to tell by metrics, and has to know that it was heard."""
+
+    def __init__(self) -> None:
+        self._next = anyio.Event()
+
+    def begin(self) -> Callable[[], None]:
+        """The figures of now are read; call what is returned when they were sent."""
+        begun, self._next = self._next, anyio.Event()
+        return begun.set
+
+    async def one_of_now(self) -> None:
+        """Wait until figures were sent that were read after this call."""
+        await self._next.wait()
+
+
 def ops_api(
-    registry: CollectorRegistry, why_not_ready: ReadinessCheck, log_level: LogLevel
+    registry: CollectorRegistry,
+    why_not_ready: ReadinessCheck,
+    log_level: LogLevel,
+    scrapes: Scrapes,
 ) -> ASGIApp:
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -42,7 +63,12 @@ def ops_api(
         except (TypeError, ValueError):
             # It understands some of what Prometheus may ask for, and fails at the rest.
             encode, content_type = choose_encoder("")
-        return Response(encode(registry), headers={"content-type": content_type})
+        sent = scrapes.begin()
+        return Response(
+            encode(registry),
+            headers={"content-type": content_type},
+            background=BackgroundTask(sent),
+        )
 
     async def level(request: Request) -> Response:
         if request.method == "PUT":

@@ -112,7 +112,7 @@ def test_every_setting_has_a_value_or_is_the_charts_own_business() -> None:
         *("worker_tls_server_name", "key_peppers", "oidc", "prices_file", "denylist_file"),
         *("admin_host", "admin_port", "admin_key"),
         *("admin_tls_certificate_file", "admin_tls_key_file"),
-        *("spool_dir", "drain_delay_s", "drain_timeout_s"),
+        *("spool_dir", "drain_delay_s", "drain_timeout_s", "drain_scrape_s"),
         *("traces_url", "traces_share", "traces_of_clients", "traces_of_workers"),
     }
     assert from_values | own == set(Settings.model_fields)

@@ -43,6 +43,10 @@ class Pod:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.node.ports['gateway', '8080']}"
 
+    @property
+    def metrics_url(self) -> str:
+        return f"http://127.0.0.1:{self.node.ports['gateway', '9100']}/metrics"
+
     def ready(self) -> bool:
         """As the readiness probe finds it."""
         try:

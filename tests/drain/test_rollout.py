@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -32,7 +32,14 @@ _TIMES = (
     "gateway.config.queueTimeoutSeconds=1",
     "gateway.config.maxDurationSeconds=20",
 )
-_CUT = (*_TIMES, "gateway.drain.timeoutSeconds=1", "gateway.drain.allowTruncation=true")
+_INTERVAL_S = 5
+_CUT = (
+    *_TIMES,
+    "gateway.drain.timeoutSeconds=1",
+    "gateway.drain.allowTruncation=true",
+    "metrics.podMonitor.enabled=true",
+    f'metrics.podMonitor.interval="{_INTERVAL_S}s"',
+)
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +193,9 @@ def test_who_ends_says_so_first_and_serves_whoever_has_not_heard(
         assert pod.process.wait(timeout_s=0) == 0
 
 
+@pytest.mark.parametrize("scraped", [True, False], ids=["watched", "unwatched"])
 def test_a_stream_that_is_longer_than_the_grace_ends_with_an_error_and_an_exact_bill(
-    tmp_path: Path,
+    tmp_path: Path, scraped: bool
 ) -> None:
     node = Node(render(sets=_CUT), tmp_path / "node")
     with ExitStack() as running:
@@ -196,6 +204,7 @@ def test_a_stream_that_is_longer_than_the_grace_ends_with_an_error_and_an_exact_
         pod = running.enter_context(another_pod(node, tmp_path / "pod"))
         cut, stream = _new_tenant(node), Stream()
         reading = stream.begin(pod.url, cut, 15)
+        told = running.enter_context(scraping(pod)) if scraped else []
         assert pod.terminate() == 0, "before SIGKILL"
         reading.join()
         (usage,) = gwctl(_store(node), "usage", "--project", cut.project_id)
@@ -207,6 +216,11 @@ def test_a_stream_that_is_longer_than_the_grace_ends_with_an_error_and_an_exact_
     billed = failed["response"]["usage"]["output_tokens"]
     assert 0 < billed < 15 * 40
     assert (usage["requests"], usage["output_tokens"]) == (1, billed)
+    if scraped:
+        sample = 'gw_streams_cut_total{by="drain"} '
+        assert [line for line in told[-1].splitlines() if line.startswith(sample)] == [
+            f"{sample}1.0"
+        ]
 
 
 def _asked(pod: Pod, tenant: Tenant) -> int:
@@ -216,3 +230,23 @@ def _asked(pod: Pod, tenant: Tenant) -> int:
         headers={"authorization": f"Bearer {tenant.key}"},
         timeout=20,
     ).status_code
+
+
+@contextmanager
+def scraping(pod: Pod) -> Iterator[list[str]]:
+    """What Prometheus is told of the pod, once an interval, for as long as it answers."""
+    told: list[str] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_INTERVAL_S):
+            with suppress(httpx.TransportError):
+                told.append(httpx.get(pod.metrics_url, timeout=2).text)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield told
+    finally:
+        over.set()
+        thread.join()

@@ -11,10 +11,18 @@ gateway's own margin. */}}
 {{- .Values.gateway.drain.timeoutSeconds | default (include "llm-gateway.longestRequestSeconds" .) | int -}}
 {{- end -}}
 
-{{/* Sleep, tell load balancers, let streams end, settle what was cut. */}}
+{{/* For Prometheus to hear of streams that were cut; 5 s over its interval. Where nobody looks, or nothing is cut, it is none. */}}
+{{- define "llm-gateway.drainScrapeSeconds" -}}
+{{- if and .Values.metrics.podMonitor.enabled .Values.gateway.drain.allowTruncation -}}
+{{- $interval := .Values.metrics.podMonitor.interval -}}
+{{- mul (regexFind "^[0-9]+" $interval | int) (ternary 60 1 (hasSuffix "m" $interval)) | add 5 -}}
+{{- else -}}0{{- end -}}
+{{- end -}}
+
+{{/* Sleep, tell load balancers, let streams end, settle what was cut, tell of it. */}}
 {{- define "llm-gateway.gatewayGraceSeconds" -}}
 {{- $drain := .Values.gateway.drain -}}
-{{- add (int $drain.preStopSeconds) (int $drain.delaySeconds) (int (include "llm-gateway.drainTimeoutSeconds" .)) (int $drain.settleSeconds) -}}
+{{- add (int $drain.preStopSeconds) (int $drain.delaySeconds) (int (include "llm-gateway.drainTimeoutSeconds" .)) (int $drain.settleSeconds) (int (include "llm-gateway.drainScrapeSeconds" .)) -}}
 {{- end -}}
 
 {{/* Of Triton, after preStop: nothing runs then, so it only has to stop. */}}

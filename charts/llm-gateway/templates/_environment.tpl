@@ -108,6 +108,7 @@ GATEWAY_SPOOL_DIR: /var/spool/gateway
 GATEWAY_DENYLIST_FILE: /etc/gateway/denylist/denylist
 GATEWAY_DRAIN_DELAY_S: {{ include "llm-gateway.text" .Values.gateway.drain.delaySeconds | quote }}
 GATEWAY_DRAIN_TIMEOUT_S: {{ include "llm-gateway.drainTimeoutSeconds" . | quote }}
+GATEWAY_DRAIN_SCRAPE_S: {{ include "llm-gateway.drainScrapeSeconds" . | quote }}
 {{- if $tls.enabled }}
 GATEWAY_TLS_CERTIFICATE_FILE: /etc/gateway/tls/tls.crt
 GATEWAY_TLS_KEY_FILE: /etc/gateway/tls/tls.key
