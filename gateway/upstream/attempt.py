@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from tritonclient.grpc.service_pb2 import ModelInferRequest
 
 from gateway.generation import AttemptWatch, Chunk, Generation
 from gateway.upstream.codec import ChunkReader
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
+from gateway.upstream.kserve import ModelInferRequest
 from gateway.upstream.watchdog import Watchdog
 from gateway.upstream.worker import Worker
 from wire.v1.generation_pb2 import WorkerLoad

@@ -12,7 +12,6 @@ from array import array
 from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
-from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelStreamInferResponse
 
 from gateway.generation import (
     Chunk,
@@ -23,6 +22,7 @@ from gateway.generation import (
     TokenLogprob,
 )
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
+from gateway.upstream.kserve import ModelInferRequest, ModelStreamInferResponse
 from wire.v1 import generation_pb2 as wire
 from wire.vocabulary import SIZE
 

@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-from tritonclient.grpc.service_pb2 import ModelInferRequest
 
 from gateway.generation import (
     Chunk,
@@ -31,6 +30,7 @@ from gateway.generation import (
 from gateway.upstream.affinity import affinity
 from gateway.upstream.attempt import Attempt, UpstreamTimeouts
 from gateway.upstream.failures import FINAL, AttemptFailed, Reason, UpstreamObserver, sum_up
+from gateway.upstream.kserve import ModelInferRequest
 from gateway.upstream.turn import Turn
 from gateway.upstream.worker import Worker
 from gateway.upstream.workers import WorkerPool

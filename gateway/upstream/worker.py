@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelStreamInferResponse
 
 from gateway.upstream.affinity import worker_hash
 from gateway.upstream.codec import encode_ping, read_pong
 from gateway.upstream.credentials import WorkerTls
 from gateway.upstream.failures import ContractViolation
 from gateway.upstream.health import Health, WorkerState
+from gateway.upstream.kserve import ModelInferRequest, ModelStreamInferResponse
 from gateway.upstream.window import Window
 from wire.v1.generation_pb2 import WorkerLoad
 
