@@ -13,6 +13,7 @@ PORTS = --gateway='$(PORT)' --ops='$(OPS_PORT)' --admin='$(ADMIN_PORT)' --redis=
 PIP := -m pip install --quiet --disable-pip-version-check
 QUIETLY := tests/stack/quietly.sh
 TEST ?= tests
+AS_RELEASED := GATEWAY_PYTHON=.venv-gateway/bin/python
 NODE := tests/contract/node
 CLIENTS := .venv-clients/installed .venv-clients-openai2/installed $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 
@@ -86,16 +87,16 @@ format: .venv/installed ## Rewrite the code in the house format
 	.venv/bin/ruff check --fix .
 
 .PHONY: bench
-bench: setup ## What the gateway costs, beside its targets (three minutes)
-	.venv/bin/python -m bench.gateway $(BENCH)
+bench: setup .venv-gateway/installed ## What the gateway costs, beside its targets (three minutes)
+	$(AS_RELEASED) .venv/bin/python -m bench.gateway $(BENCH)
 
 .PHONY: bench-micro
 bench-micro: .venv/installed ## CPU of the stations, held to budgets
 	.venv/bin/python -m bench.micro
 
 .PHONY: bench-peers
-bench-peers: setup peers ## Ours beside other gateways, in one run (a quarter of an hour; bench/README.md)
-	.venv/bin/python -m bench.peers $(PEERS)
+bench-peers: setup .venv-gateway/installed peers ## Ours beside other gateways, in one run (a quarter of an hour; bench/README.md)
+	$(AS_RELEASED) .venv/bin/python -m bench.peers $(PEERS)
 
 # What cannot be installed here is told of in the table; the others are measured.
 .PHONY: peers
@@ -129,8 +130,8 @@ bench-fairness: .venv/installed ## Whether a flood from one project slows the ot
 	.venv/bin/python -m bench.fairness
 
 .PHONY: bench-streams
-bench-streams: setup ## CPU of a streamed token in gateway, Triton, model and Redis
-	.venv/bin/python -m bench.streams
+bench-streams: setup .venv-gateway/installed ## CPU of a streamed token in gateway, Triton, model and Redis
+	$(AS_RELEASED) .venv/bin/python -m bench.streams
 
 .PHONY: bench-timing
 bench-timing: prerequisites .venv/installed ## Whether the time of a refusal tells what is wrong with a key
@@ -141,8 +142,8 @@ bench-lag: setup ## How long the worst requests stop the event loop
 	.venv/bin/python -m bench.lag
 
 .PHONY: bench-memory
-bench-memory: setup ## How much memory hostile requests make the gateway take
-	.venv/bin/python -m bench.memory
+bench-memory: setup .venv-gateway/installed ## How much memory hostile requests make the gateway take
+	$(AS_RELEASED) .venv/bin/python -m bench.memory
 
 .PHONY: bench-store
 bench-store: prerequisites .venv/installed ## CPU of Redis, and of ours, for a reserved and settled request
@@ -232,13 +233,22 @@ clients: $(CLIENTS) ## Install what the contract tests need: tenants' clients
 
 .PHONY: clean
 clean: stop ## Remove the environments, and the data of `make run`
-	rm -rf .venv .venv-worker .venv-peer-* bench/peers/portkey/node_modules .venv-proto .venv-images .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
+	rm -rf .venv .venv-worker .venv-gateway .venv-peer-* bench/peers/portkey/node_modules .venv-proto .venv-images .venv-clients .venv-clients-openai2 $(NODE)/node_modules .run
 
 .venv/installed: requirements/dev.txt pyproject.toml
 	@tests/stack/venv.sh "$(PYTHON)" .venv
 	@echo "Installing the gateway and its tools into .venv (about half a minute)"
 	@$(QUIETLY) .venv/bin/python $(PIP) --require-hashes -r requirements/dev.txt
 	@$(QUIETLY) .venv/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# As in its image: without what only tools and tests need, some of which libraries import when it is there.
+.venv-gateway/installed: requirements/gateway.txt pyproject.toml .venv/installed
+	@tests/stack/venv.sh "$(PYTHON)" .venv-gateway
+	@echo "Installing the gateway alone into .venv-gateway"
+	@$(QUIETLY) .venv-gateway/bin/python $(PIP) --require-hashes -r requirements/gateway.txt
+	@mkdir -p build/editable && $(QUIETLY) .venv/bin/python -c 'from setuptools.build_meta import build_editable; build_editable("build/editable")'
+	@$(QUIETLY) .venv-gateway/bin/python $(PIP) --no-deps --force-reinstall build/editable/*.whl
 	@touch $@
 
 .venv-worker/installed: requirements/worker.txt requirements/triton.txt pyproject.toml

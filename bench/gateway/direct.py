@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import grpc
-from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelStreamInferResponse
 
 from gateway.generation import Generation, Sampling
 from gateway.upstream.codec import ChunkReader, encode_request
+from gateway.upstream.kserve import ModelInferRequest, ModelStreamInferResponse
 from gateway.upstream.worker import CHANNEL_OPTIONS
 from wire.vocabulary import CALL, RETURN
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from gateway.harmony.render import encode, render
 from gateway.responses.prompt import to_conversation
 from gateway.responses.request import CreateResponse
 from gateway.responses.validation import validated
-from tests.stack.gateway import start_gateway
+from tests.stack.gateway import gateway_python, start_gateway
 from tests.stack.process import Process, free_port
 from tests.stack.product import PEPPERS, Product, running_product
 from tests.stack.resources import cpu_s
@@ -57,7 +56,7 @@ class Stand:
             port = free_port()
             floor = Process(
                 "The floor",
-                [sys.executable, "-m", "bench.gateway.floor", str(port), product.triton_address],
+                [gateway_python(), "-m", "bench.gateway.floor", str(port), product.triton_address],
                 log=directory / "floor.log",
             )
             url = f"http://127.0.0.1:{port}"

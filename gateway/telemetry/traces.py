@@ -16,7 +16,6 @@ from typing import Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -199,4 +198,9 @@ def otlp_exporter(url: str) -> SpanExporter:
     Headers, certificates and time-outs as OpenTelemetry's own variables say them
     (OTEL_EXPORTER_OTLP_HEADERS and so on).
     """
+    # 2 MB for its messages, its compression and its client, which most gateways have no use for.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
+        OTLPSpanExporter,
+    )
+
     return OTLPSpanExporter(endpoint=url)

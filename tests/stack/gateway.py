@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,14 +26,15 @@ def start_gateway(
 ) -> Process:
     """Start the gateway on the loopback interface; unless *wait* is false, wait until it is ready.
 
-    *workers*: `host:port` of each, with commas between. *env*: further settings.
+    *workers*: `host:port` of each, with commas between. *env*: further settings. GATEWAY_PYTHON
+    names another environment than this one: that of a release.
 
     Raises:
         StartError: it does not become ready.
     """
     process = Process(
         "The gateway",
-        [sys.executable, "-m", "gateway"],
+        [gateway_python(), "-m", "gateway"],
         log=directory / "gateway.log",
         env={
             "GATEWAY_PORT": str(port),
@@ -51,6 +53,10 @@ def start_gateway(
             process.stop()
             raise
     return process
+
+
+def gateway_python() -> str:
+    return os.environ.get("GATEWAY_PYTHON", sys.executable)
 
 
 def is_ready(ops_port: int) -> bool:
