@@ -205,7 +205,12 @@ def test_what_is_no_http_is_in_the_log_by_the_id_that_its_client_was_told(produc
         raw.sendall(b"GET / HTTP/9.9\r\n\r\n")
         answer = all_of(raw)
     (told,) = re.findall(rb"x-request-id: (\S+)", answer)
-    (line,) = (each for each in product.log_lines() if each.get("request_id") == told.decode())
+
+    def written() -> list[dict[str, Any]]:
+        return [each for each in product.log_lines() if each.get("request_id") == told.decode()]
+
+    wait_until(lambda: written() != [], "it was in the log")
+    (line,) = written()
     assert (line["msg"], line["status"], line["code"]) == ("request refused", 400, "invalid_http")
 
 

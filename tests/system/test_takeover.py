@@ -240,13 +240,18 @@ def test_a_slow_worker_is_left_to_what_it_can_do_and_cuts_nobody_off(whole_fleet
         slow.start()
 
     assert [said for _, said in answers] == [text for text, _ in answers]
-    served = Counter(
-        line["worker"]
-        for line in whole_fleet.log_lines()
-        if line["msg"] == "request" and line.get("project") == tenant.project_id
-        if line["route"] == "responses"
-    )
-    assert sum(served.values()) == 160
+
+    def served_by() -> Counter[str]:
+        return Counter(
+            line["worker"]
+            for line in whole_fleet.log_lines()
+            if line["msg"] == "request" and line.get("project") == tenant.project_id
+            if line["route"] == "responses"
+        )
+
+    # A line is written behind its answer.
+    wait_until(lambda: sum(served_by().values()) == 160, "each had its line in the log")
+    served = served_by()
     assert 0 < served[slow.address] < 160 / 4, served
     assert failures() == failed_before, "slow is not dead"
 
