@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 
 import anyio
 import anyio.to_thread
-import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
@@ -40,7 +39,7 @@ from gateway.denylist import Denylist
 from gateway.harmony.encoding import Encoding
 from gateway.iam.providers import read_providers
 from gateway.iam.secret_hash import Peppers
-from gateway.oidc import FETCH_TIMEOUT_S, TokenVerifier
+from gateway.oidc import TokenVerifier
 from gateway.quota.estimate import UsualOutput
 from gateway.quota.local_quotas import LocalQuotas
 from gateway.responses.dialect import Dialect
@@ -235,8 +234,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         interval_s=settings.reap_interval_s,
         on_reaped=metrics.leases_reaped.inc,
     )
-    http_client = httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False)
-    tokens = TokenVerifier(read_providers(settings.oidc or "[]"), http_client)
+    tokens = TokenVerifier(read_providers(settings.oidc or "[]"))
     denylist = Denylist(settings.denylist_file, on_read=metrics.denylisted.set)
     credentials = Credentials(
         directory,
@@ -370,7 +368,6 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         probe,
         pool,
         schemas,
-        http_client,
         anyio.create_task_group() as to_the_end,
         anyio.create_task_group() as tasks,
     ):

@@ -15,11 +15,10 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Never
 
 import anyio
-import httpx
 import jwt
 from cachetools import TTLCache
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -36,7 +35,7 @@ REFRESH_S = 600.0
 # A token with a key that is not known makes us look again, not more often.
 REFETCH_S = 30.0
 RETRY_S = 10.0
-FETCH_TIMEOUT_S = 5.0
+FETCH_TIMEOUT_S = 10.0  # discovery and keys together
 FETCH_MAX_BYTES = 512 * 1024
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
@@ -46,6 +45,10 @@ KEY_WAIT_S = 2.0
 KEYS_MAX_AGE_S = 24 * 3600.0
 
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+
+
+# Gets the document of a URL, or raises OSError.
+Fetch = Callable[[str], Awaitable[bytes]]
 
 
 class ProviderUnavailable(Exception):
@@ -62,12 +65,10 @@ class ProviderKeys:
     def __init__(
         self,
         provider: Provider,
-        client: httpx.AsyncClient,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._provider = provider
-        self._client = client
         self._monotonic = monotonic
         self._keys: dict[tuple[str | None, str], jwt.PyJWK] = {}
         self._fetched_at: float | None = None
@@ -76,10 +77,10 @@ class ProviderKeys:
         self._wanted = anyio.Event()
         self._tried = anyio.Event()
 
-    async def run(self) -> Never:
+    async def run(self, fetch: Fetch) -> Never:
         """Fetch, again and again, and sooner when a key is missing. Ends only by cancellation."""
         while True:
-            pause_s = REFRESH_S if await self.fetch() else RETRY_S
+            pause_s = REFRESH_S if await self._refresh(fetch) else RETRY_S
             with anyio.move_on_after(pause_s * (0.9 + 0.2 * random.random())):
                 await self._wanted.wait()
 
@@ -106,19 +107,19 @@ class ProviderKeys:
     def _may_try(self) -> bool:
         return self._tried_at is None or self._monotonic() - self._tried_at >= REFETCH_S
 
-    async def fetch(self) -> bool:
+    async def _refresh(self, fetch: Fetch) -> bool:
         """Whether it went well. Raises nothing: known keys stay when there are no newer ones."""
         self._tried_at = self._monotonic()
         self._is_fetching = True
         self._wanted = anyio.Event()
         try:
-            with anyio.fail_after(2 * FETCH_TIMEOUT_S):
-                url = self._provider.jwks_url or await self._discovered_url()
-                self._keys = usable_keys(await self._json(url), self._provider.algorithms)
+            with anyio.fail_after(FETCH_TIMEOUT_S):
+                url = self._provider.jwks_url or await self._discovered_url(fetch)
+                self._keys = usable_keys(_json_object(await fetch(url)), self._provider.algorithms)
             self._fetched_at = self._monotonic()
             return True
-        # ValueError: what is no JSON, or no text. InvalidURL is no HTTPError.
-        except (BadKeys, httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as exc:
+        # ValueError: what is no JSON, or no text.
+        except (BadKeys, OSError, ValueError) as exc:
             _log.warning(
                 "keys of %s not fetched: %s: %s", self._provider.issuer, type(exc).__name__, exc
             )
@@ -128,29 +129,16 @@ class ProviderKeys:
             self._tried.set()
             self._tried = anyio.Event()
 
-    async def _discovered_url(self) -> str:
+    async def _discovered_url(self, fetch: Fetch) -> str:
         issuer = self._provider.issuer
-        document = await self._json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        discovery_url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+        document = _json_object(await fetch(discovery_url))
         url = document.get("jwks_uri")
         if document.get("issuer") != issuer:
             raise BadKeys("the discovery document is that of another issuer")
         if not isinstance(url, str) or not is_safe_url(url):
             raise BadKeys("the discovery document has no jwks_uri with https://")
         return url
-
-    async def _json(self, url: str) -> Mapping[str, Any]:
-        body = bytearray()
-        async with self._client.stream("GET", url) as answer:
-            if answer.status_code != 200:
-                raise BadKeys(f"status {answer.status_code}")
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > FETCH_MAX_BYTES:
-                    raise BadKeys(f"longer than {FETCH_MAX_BYTES} bytes")
-        document = json.loads(bytes(body))
-        if not isinstance(document, dict):
-            raise BadKeys("it is no JSON object")
-        return document
 
 
 class TokenVerifier:
@@ -159,26 +147,28 @@ class TokenVerifier:
     def __init__(
         self,
         providers: Sequence[Provider],
-        client: httpx.AsyncClient,
         *,
         unix_time: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._unix_time = unix_time
         self._providers = {each.issuer: each for each in providers}
-        self._keys = {
-            each.issuer: ProviderKeys(each, client, monotonic=monotonic) for each in providers
-        }
+        self._keys = {each.issuer: ProviderKeys(each, monotonic=monotonic) for each in providers}
         # By the whole SHA-256 of the token: a shorter key would let tokens collide.
         self._verified = TTLCache[bytes, External, float](
             VERIFIED_ENTRIES, VERIFIED_CACHE_S, monotonic
         )
 
     async def run(self) -> None:
-        """Keep the keys of all providers fresh. Ends only by cancellation."""
-        async with anyio.create_task_group() as tasks:
+        """Keep the keys of all providers fresh, until cancelled; at once over without providers."""
+        if not self._keys:
+            return
+        # A client of HTTP and its certificates take 4 MB: only where there are providers.
+        from gateway.https_documents import fetching
+
+        async with fetching(FETCH_MAX_BYTES) as fetch, anyio.create_task_group() as tasks:
             for each in self._keys.values():
-                tasks.start_soon(each.run)
+                tasks.start_soon(each.run, fetch)
 
     def may_be_token(self, text: str) -> bool:
         """Whether it looks like a JWT; nothing else is worth the work."""
@@ -239,6 +229,14 @@ class TokenVerifier:
         except (jwt.PyJWTError, ValueError):
             return "its signature is wrong"
         return named_by(provider, claims, now=self._unix_time())
+
+
+def _json_object(text: bytes) -> Mapping[str, Any]:
+    """Raises BadKeys, ValueError."""
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise BadKeys("it is no JSON object")
+    return document
 
 
 def usable_keys(
