@@ -51,7 +51,7 @@ class RequestBoundary:
             method=scope["method"],
             trace=self._tracing.of_request(scope["method"], scope["headers"]),
         )
-        scope.setdefault("state", {})["telemetry"] = telemetry
+        scope.setdefault("state", {}).update(telemetry=telemetry, send_body=send)
         status: int | None = None
 
         async def send_with_id(message: Message) -> None:
@@ -77,6 +77,16 @@ class RequestBoundary:
 def telemetry_of(scope: Scope) -> RequestTelemetry:
     telemetry: RequestTelemetry = scope["state"]["telemetry"]
     return telemetry
+
+
+def body_sender_of(scope: Scope) -> Send:
+    """The server's own `send`, for the body of an answer that has begun.
+
+    What Starlette puts before it, and this module, look at how an answer begins; a body
+    would only pass through them, a coroutine each for every event.
+    """
+    send: Send = scope["state"]["send_body"]
+    return send
 
 
 def remember_caller(scope: Scope, caller: Caller) -> None:

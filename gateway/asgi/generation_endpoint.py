@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.asgi.authentication import Authenticator
 from gateway.asgi.body import Bodies, Body
-from gateway.asgi.boundary import remember_caller, telemetry_of
+from gateway.asgi.boundary import body_sender_of, remember_caller, telemetry_of
 from gateway.asgi.disconnect import while_connected
 from gateway.asgi.replies import Encoder, StreamReply, WholeReply
 from gateway.asgi.response_id import new_response_id
@@ -156,7 +156,11 @@ class GenerationEndpoint:
 
         if asked.request.stream:
             stream = StreamReply(
-                send, asked.encoder(response_id), asked.headers, on_start=body.release
+                send,
+                asked.encoder(response_id),
+                asked.headers,
+                send_body=body_sender_of(scope),
+                on_start=body.release,
             )
 
             async def keep_alive() -> Never:

@@ -33,12 +33,15 @@ class StreamReply:
         encoder: Encoder,
         headers: Mapping[str, str],
         *,
+        send_body: Send,
         on_start: Callable[[], None] = lambda: None,
     ) -> None:
-        """*on_start* is called when the generation begins."""
+        """*send_body*: what is behind *send*, once the answer has begun. *on_start* is called when
+        the generation begins."""
         self._headers = headers
         self._on_start = on_start
         self._send = send
+        self._send_body = send_body
         self._encoder = encoder
         self._last_sent_at = time.monotonic()
         self._started = False
@@ -77,7 +80,7 @@ class StreamReply:
         if self._ended:
             return
         self._ended = True
-        await self._send({"type": "http.response.body", "body": sse.DONE, "more_body": False})
+        await self._send_body({"type": "http.response.body", "body": sse.DONE, "more_body": False})
 
     async def keep_alive(self, interval_s: float) -> Never:
         """Write a comment whenever nothing was written for *interval_s*. Ends by cancellation.
@@ -93,7 +96,7 @@ class StreamReply:
 
     async def _write(self, data: bytes) -> None:
         self._last_sent_at = time.monotonic()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send_body({"type": "http.response.body", "body": data, "more_body": True})
 
 
 class WholeReply:

@@ -58,7 +58,7 @@ async def test_a_silent_stream_is_kept_open_with_comments_until_it_ends() -> Non
         if sent.count(KEEP_ALIVE) == 3:
             three_comments.set()
 
-    reply = StreamReply(send, EventEncoder("r", "m", Dialect()), {})
+    reply = StreamReply(send, EventEncoder("r", "m", Dialect()), {}, send_body=send)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reply.keep_alive, 0.01)
         assert sent == []  # nothing before the answer has begun
