@@ -99,13 +99,15 @@ Ending = Stopped | LengthReached
 
 @dataclass(frozen=True, slots=True)
 class EngineTotals:
-    """Of the generations that ended since the start; zeros if the engine does not know."""
+    """Since the start, of generations that ended and of steps; zeros if the engine does not know."""
 
     queue_s: float = 0.0  # from arrival to a place in the batch
     prefill_s: float = 0.0  # from there to the first token
     decode_s: float = 0.0  # from there to the last
     reused_blocks: int = 0  # of the KV cache: their tokens had been read before
     missed_blocks: int = 0
+    iterations: int = 0  # steps of the batch
+    iteration_s: float = 0.0  # how long they took together
 
     def __add__(self, other: EngineTotals) -> EngineTotals:
         return EngineTotals(
@@ -114,6 +116,8 @@ class EngineTotals:
             self.decode_s + other.decode_s,
             self.reused_blocks + other.reused_blocks,
             self.missed_blocks + other.missed_blocks,
+            self.iterations + other.iterations,
+            self.iteration_s + other.iteration_s,
         )
 
 

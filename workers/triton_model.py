@@ -147,6 +147,12 @@ _FAMILIES: dict[_Family, dict[str, _Read]] = {
         "prefill": lambda load, tally: load.totals.prefill_s,
         "decode": lambda load, tally: load.totals.decode_s,
     },
+    _Family("worker_iterations_total", "Steps of the batch, each a token further", counts=True): {
+        "": lambda load, tally: load.totals.iterations
+    },
+    _Family(
+        "worker_iteration_seconds_total", "Seconds that steps of the batch took", counts=True
+    ): {"": lambda load, tally: load.totals.iteration_s},
     _Family(
         "worker_kv_cache_blocks_total",
         "Blocks of prompts that were in the KV cache (reused), or not (missed)",

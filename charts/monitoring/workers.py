@@ -5,7 +5,6 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from charts.monitoring.panels import (
-    HALF,
     QUARTER,
     THIRD,
     board,
@@ -137,7 +136,18 @@ def workers() -> Dashboard:
                             "worker_tokens_total", kind="prompt|completion", by="pod, kind"
                         )
                     },
-                    width=HALF,
+                    width=QUARTER,
+                ),
+                graph(
+                    "Length of an iteration",
+                    "Of one step of the batch, which takes all that decode a token further: the engine's own share of"
+                    " the time per token. Longer with long prompts, a full batch, a GPU that throttles.",
+                    "s",
+                    {
+                        "{{pod}}": f"{total('worker_iteration_seconds_total', by='pod')}"
+                        f" / {total('worker_iterations_total', by='pod')}"
+                    },
+                    width=QUARTER,
                 ),
                 graph(
                     "Time in the engine, by phase",

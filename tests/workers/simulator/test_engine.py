@@ -67,7 +67,10 @@ async def test_a_generation_comes_out_whole_and_leaves_nothing_behind(
     async with _simulator() as simulator:
         ending = await simulator.generate(request, heard)
 
-        assert simulator.load_now() == EngineLoad(running=0, queued=0, kv_free_ratio=1.0)
+        load = simulator.load_now()
+        # Only what has the pace of a GPU has steps: a token each.
+        assert load.totals.iterations == (len(heard.token_ids) if _PACE["preset"] else 0)
+        assert load == EngineLoad(0, 0, 1.0, totals=load.totals)
     assert ending == Stopped(200002)
     assert tokenizer.decode(heard.token_ids) == "<|channel|>final<|message|>hello<|return|>"
     assert heard.cached_tokens == 0

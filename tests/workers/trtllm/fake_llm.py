@@ -431,6 +431,7 @@ class FakeLlm:
                 "numActiveRequests": len(self._batch),
                 "numQueuedRequests": len(self._queue),
                 "kvCacheStats": cache,
+                "iterLatencyMS": 20.0,
             }
         )
 

@@ -316,6 +316,9 @@ async def test_perf_metrics_and_the_kv_cache_are_added_up(
         request = engine_request(tokenizer, user("Hi " * 100))
         task = tasks.create_task(at.engine.generate(request, Heard()))
         await _until(lambda: at.engine.load_now().kv_free_ratio < 1)
+        totals = at.engine.load_now().totals
+        assert totals.iterations > 0
+        assert totals.iteration_s == pytest.approx(0.02 * totals.iterations)
         task.cancel()
 
 

@@ -15,7 +15,7 @@ from wire import vocabulary
 from workers.engine import Alternative, EngineTotals, Stopped, TokenLogprob
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.engines.trtllm.outputs import Progress, Reader
-from workers.engines.trtllm.statistics import kv_free_ratio, request_totals
+from workers.engines.trtllm.statistics import iteration_totals, kv_free_ratio, request_totals
 
 
 @dataclass
@@ -77,6 +77,14 @@ def test_statistics_of_another_shape_are_not_told(iteration: dict[str, Any]) -> 
 
 def test_the_free_part_of_the_cache_is_a_share() -> None:
     assert kv_free_ratio({"kvCacheStats": {"freeNumBlocks": 5, "maxNumBlocks": 10}}) == 0.5
+
+
+@pytest.mark.parametrize("latency", [None, "20", 0, -1, float("nan"), float("inf")])
+def test_an_iteration_whose_length_is_not_told_is_not_counted(latency: Any) -> None:
+    assert iteration_totals({"iterLatencyMS": latency}) == iteration_totals({}) == EngineTotals()
+    assert iteration_totals({"iterLatencyMS": 20.5}) == EngineTotals(
+        iterations=1, iteration_s=0.0205
+    )
 
 
 def test_a_generation_that_never_got_a_place_took_no_time() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 
-from workers.engine import Ending, EngineLoad, EngineRequest, InvalidRequest, Sink
+from workers.engine import Ending, EngineLoad, EngineRequest, EngineTotals, InvalidRequest, Sink
 from workers.engines.simulator.batch import Batch, Member, Step
 from workers.engines.simulator.cost_model import CostModel
 from workers.engines.simulator.generation import Generation
@@ -64,6 +64,7 @@ class ContinuousBatching:
         self._timer: asyncio.Handle | None = None
         self._step_runs = False  # the timer is its end; else a look whether one can begin
         self._step_ends_at = -math.inf
+        self._totals = EngineTotals()
 
     async def run(self, request: EngineRequest, sink: Sink, plan: Plan) -> Ending:
         loop = asyncio.get_running_loop()
@@ -87,6 +88,7 @@ class ContinuousBatching:
             running=self._batch.running,
             queued=self._batch.waiting,
             kv_free_ratio=max(0.0, 1 - kv.committed_blocks / kv.capacity_blocks),
+            totals=self._totals,
         )
 
     def close(self) -> None:
@@ -113,7 +115,9 @@ class ContinuousBatching:
             return
         self._step_runs = True
         begins_at = max(self._step_ends_at, now - _CATCH_UP_S) if follows else now
-        self._step_ends_at = begins_at + step.seconds * self._time_factor
+        step_s = step.seconds * self._time_factor
+        self._step_ends_at = begins_at + step_s
+        self._totals += EngineTotals(iterations=1, iteration_s=step_s)
         for place in step.admitted:
             assert isinstance(place, _Place) and place.holding is not None
             if not place.generation.done.done():

@@ -32,7 +32,7 @@ from workers.engines.trtllm.llm_api import Library, Llm, RequestOutput
 from workers.engines.trtllm.outputs import Reader
 from workers.engines.trtllm.resumed_grammar import ResumedGrammar, TurnCheck
 from workers.engines.trtllm.sampling import sampling_arguments
-from workers.engines.trtllm.statistics import kv_free_ratio, request_totals
+from workers.engines.trtllm.statistics import iteration_totals, kv_free_ratio, request_totals
 from workers.engines.trtllm.watchdog import Watchdog
 from workers.grammar import turn_grammar
 from workers.settings import GrammarSettings, SettingsError
@@ -279,5 +279,6 @@ class TensorRtLlm:
                 async for iteration in self._llm.get_stats_async(_STATISTICS_S):
                     # Also a prompt of which nothing is to be heard yet.
                     self._watchdog.heard(asyncio.get_running_loop().time())
+                    self._totals += iteration_totals(iteration)
                     if (ratio := kv_free_ratio(iteration)) is not None:
                         self._kv_free_ratio = ratio

@@ -5,6 +5,7 @@ None of it is needed to serve: what is missing or of another shape counts as not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,14 @@ def kv_free_ratio(iteration: Mapping[str, Any]) -> float | None:
     if not isinstance(free, int) or not isinstance(most, int) or most <= 0:
         return None
     return min(1.0, max(0.0, free / most))
+
+
+def iteration_totals(iteration: Mapping[str, Any]) -> EngineTotals:
+    """What one iteration adds: itself, and how long it took."""
+    latency_ms = iteration.get("iterLatencyMS")
+    if not isinstance(latency_ms, int | float) or not 0 < latency_ms < math.inf:
+        return EngineTotals()
+    return EngineTotals(iterations=1, iteration_s=latency_ms / 1000)
 
 
 def request_totals(metrics: Any) -> EngineTotals:

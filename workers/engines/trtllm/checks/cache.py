@@ -9,7 +9,7 @@ from typing import Any
 
 from workers.engines.trtllm.checks.bench import Bench, Check, Failed, Outcome, Passed, Skipped
 from workers.engines.trtllm.configuration import TOKENS_PER_BLOCK
-from workers.engines.trtllm.statistics import kv_free_ratio, request_totals
+from workers.engines.trtllm.statistics import iteration_totals, kv_free_ratio, request_totals
 
 _TOKENS = 200  # of a prompt: some blocks of 32
 _PATIENCE_S = 10.0
@@ -67,7 +67,7 @@ async def _statistics(bench: Bench) -> Outcome:
         await bench.run(bench.request(max_tokens=16))
         async for each in bench.llm.get_stats_async(1.0):
             iteration = each
-    if kv_free_ratio(iteration) is None:
+    if kv_free_ratio(iteration) is None or not iteration_totals(iteration).iterations:
         return Failed(f"{dict(iteration)!r}")
     blocks = iteration["kvCacheStats"]["maxNumBlocks"]
     tokens = blocks * TOKENS_PER_BLOCK
@@ -105,9 +105,9 @@ CHECKS = (
     ),
     Check(
         "statistics",
-        "get_stats_async() tells kvCacheStats.freeNumBlocks and maxNumBlocks, and one generation "
-        "of the longest kind has room.",
-        "If not told, worker_kv_cache_usage_ratio stays 0. If there is no room, lower "
+        "get_stats_async() tells iterLatencyMS, kvCacheStats.freeNumBlocks and maxNumBlocks, and one "
+        "generation of the longest kind has room.",
+        "If not told, worker_kv_cache_usage_ratio or worker_iterations_total stays 0. If there is no room, lower "
         "WORKER_CONTEXT_TOKENS or take more GPUs.",
         _statistics,
     ),
