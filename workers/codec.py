@@ -38,6 +38,8 @@ class Job:
 
     request: EngineRequest
     deadline_unix_ms: int  # 0 = none
+    shared_stream: str = ""  # where the chunks are wanted, under this number; "" = on its own
+    number: int = 0
 
     @property
     def request_id(self) -> str:
@@ -57,6 +59,14 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedStreamRequest:
+    """A gateway wants a stream on which it hears of many generations."""
+
+    request_id: str
+    generated_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A request that cannot, and what the gateway is told."""
 
@@ -65,7 +75,9 @@ class Refusal:
     generated_tokens: int = 0
 
 
-def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job | Ping | Refusal:
+def read_job(
+    prompt: Sequence[int], blob: bytes, *, context_tokens: int
+) -> Job | Ping | SharedStreamRequest | Refusal:
     """Check one request. max_tokens is cut to what the context leaves room for.
 
     Args:
@@ -79,6 +91,8 @@ def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job 
         return _invalid("", f"request is not a GenerateRequest: {exc}")
     if message.ping:
         return Ping(message.request_id)
+    if message.shared_stream:
+        return SharedStreamRequest(message.request_id)
     if complaint := _complaint(prompt, message):
         return _invalid(message.request_id, complaint)
     room = context_tokens - len(prompt)
@@ -96,7 +110,12 @@ def read_job(prompt: Sequence[int], blob: bytes, *, context_tokens: int) -> Job 
         top_logprobs=message.top_logprobs if message.HasField("top_logprobs") else None,
         generated_tokens=message.generated_tokens,
     )
-    return Job(request, message.deadline_unix_ms)
+    return Job(
+        request,
+        message.deadline_unix_ms,
+        message.delivery.shared_stream,
+        message.delivery.number,
+    )
 
 
 def error(code: wire.Error.Code, message: str, *, retry_after_ms: int = 0) -> wire.Error:

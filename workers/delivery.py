@@ -20,6 +20,10 @@ from workers.engine import TokenLogprob
 LONGEST_INTERVAL_S = 0.1
 
 
+# As long as a step of the engine: what one step brings goes together.
+LONGEST_GATHERING_S = 0.01
+
+
 def chunk_interval_s(generations: int, chunks_per_second: int) -> float:
     """How long a generation waits from one chunk to the next, while so many are live.
 
@@ -29,6 +33,11 @@ def chunk_interval_s(generations: int, chunks_per_second: int) -> float:
     if not chunks_per_second:
         return 0.0
     return min(generations / chunks_per_second, LONGEST_INTERVAL_S)
+
+
+def gathering_s(generations: int, chunks_per_second: int) -> float:
+    """How long a shared stream of so many waits for others, once one has something to say."""
+    return min(chunk_interval_s(generations, chunks_per_second), LONGEST_GATHERING_S)
 
 
 class State(enum.Enum):
@@ -93,40 +102,57 @@ class Outbox:
         return self._state
 
     @property
+    def begun(self) -> bool:
+        """A chunk has been taken."""
+        return self._seq > 0
+
+    @property
     def has_news(self) -> bool:
         """Is there something to send besides a heartbeat?"""
         return self._state is State.ENDED or bool(self._token_ids)
 
+    @property
+    def urgent(self) -> bool:
+        """First and last words never wait."""
+        return self._state is State.ENDED or (self._seq == 0 and self.has_news)
+
     def chunk_due(self, now: float, interval_s: float) -> bool:
-        """Whether there is something to send, and it is time. First and last words never wait."""
-        if not self.has_news:
-            return False
-        urgent = self._seq == 0 or self._state is State.ENDED
-        return urgent or now - self._spoke_at >= interval_s
+        """Whether there is something to send, and it is time."""
+        return self.urgent or (self.has_news and now - self._spoke_at >= interval_s)
 
     def heartbeat_due(self, now: float) -> bool:
         quiet = self._state is State.OPEN and not self._silenced
         return quiet and now - self._spoke_at >= self._heartbeat_s
 
     def next_chunk(
-        self, now: float, load: Callable[[], wire.WorkerLoad]
+        self,
+        now: float,
+        load: Callable[[], wire.WorkerLoad],
+        shared: Sequence[wire.SharedChunk] = (),
+        *,
+        anyway: bool = False,
     ) -> wire.GenerateChunk | None:
-        """Take all there is to say, a heartbeat if one is due, or None."""
+        """Take all there is to say, *shared* with it, a heartbeat if one is due, or None.
+
+        *anyway*: a heartbeat rather than None.
+        """
         if self._state is State.OVER:
             return None
-        if not self.has_news and not self.heartbeat_due(now):
+        if not (self.has_news or shared or anyway or self.heartbeat_due(now)):
             return None
         chunk = wire.GenerateChunk(
             seq=self._seq,
             token_ids=self._token_ids,
             logprobs=map(codec.token_logprob, self._logprobs),
+            shared=shared,
         )
         if self._seq == 0:
             chunk.started.CopyFrom(self._started(now))
         if self._ending is not None:
             self._put_ending(chunk, self._ending, now)
             self._state = State.OVER
-        if self._seq == 0 or self._ending is not None or not self._token_ids:
+        heartbeat = not self._token_ids and not shared
+        if self._seq == 0 or self._ending is not None or heartbeat:
             chunk.load.CopyFrom(load())
         self._seq += 1
         self._spoke_at = now

@@ -1,8 +1,8 @@
 """One generation that is being served: between the engine's loop and the senders.
 
-The engine's loop puts tokens in, sender threads take chunks out, the watch looks
-for cancellation. At most one sender holds a generation at a time, so that chunks
-leave in the order of their seq.
+The engine's loop puts tokens in, a Route takes chunks out, the watch looks for
+cancellation. At most one sender holds a route at a time, so that chunks leave in
+the order of their seq.
 """
 
 from __future__ import annotations
@@ -28,8 +28,28 @@ class Channel(Protocol):
     def send(self, blob: bytes, *, final: bool) -> None:
         """Send one serialised GenerateChunk. Nothing after *final*."""
 
+    def end(self) -> None:
+        """End the stream without a word; nothing after that."""
+
     def cancelled(self) -> bool:
-        """Has the gateway cancelled? False once the final chunk is sent."""
+        """Has the gateway cancelled? False once the stream is ended."""
+
+
+class Deliverable(Protocol):
+    """Something that has something to say to a gateway."""
+
+    def deliver(self, load: Callable[[], wire.WorkerLoad]) -> None:
+        """Send what is to be said, if anything. Blocks; must not raise."""
+
+
+Schedule = Callable[[Deliverable], None]  # makes a sender call deliver() soon
+
+
+class Route(Protocol):
+    """Where the chunks of a generation go."""
+
+    def due(self, generation: LiveGeneration, *, urgent: bool) -> None:
+        """*generation* has something to say, and it is time; at once if it is *urgent*."""
 
 
 @dataclass(slots=True)
@@ -42,30 +62,29 @@ class Tally:
 
 
 class LiveGeneration:
-    """A Sink for the engine, and a source of chunks for the senders."""
+    """A Sink for the engine, and a source of chunks for its route."""
 
     def __init__(
         self,
         request_id: str,
         channel: Channel,
         outbox: Outbox,
+        route: Route,
         *,
         prompt_tokens: int,
         tally: Tally,
-        schedule: Callable[[LiveGeneration], None],
         interval_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """*schedule* makes a sender call deliver() soon; *interval_s*: from one chunk to the next."""
-        self.request_id = request_id
+        """*channel*: of its own stream; *interval_s*: from one chunk to the next."""
+        self.name = request_id
         self.channel = channel
+        self.route = route  # may be changed until something is said
         self.task: asyncio.Task[wire.Finished | wire.Error] | None = None  # once it is begun
         self._outbox = outbox
         self._prompt_tokens = prompt_tokens
         self._tally = tally
-        self._schedule = schedule
         self._interval_s = interval_s
-        self._lock = threading.Lock()  # of the two below
-        self._scheduled = False
+        self._lock = threading.Lock()  # of the outbox
 
     # --- the engine's side ---------------------------------------------------
 
@@ -93,7 +112,7 @@ class LiveGeneration:
     # --- the senders' side ---------------------------------------------------
 
     def wake(self) -> None:
-        """Have a sender look, if it is time to say something or a heartbeat is due.
+        """Tell the route if it is time to say something, or a heartbeat is due.
 
         What is held back goes with the next token that comes, or when the watch looks around.
         """
@@ -101,26 +120,47 @@ class LiveGeneration:
         with self._lock:
             now = time.monotonic()
             due = self._outbox.chunk_due(now, interval_s) or self._outbox.heartbeat_due(now)
-            if not due or self._scheduled:
-                return
-            self._scheduled = True
-        self._schedule(self)
+            urgent = self._outbox.urgent
+        if due:
+            self.route.due(self, urgent=urgent)
 
-    def deliver(self, load: Callable[[], wire.WorkerLoad]) -> None:
-        """Send one chunk, if there is anything to say."""
+    def take(self, load: Callable[[], wire.WorkerLoad]) -> tuple[bytes | None, bool]:
+        """The next chunk, serialised, if there is anything to say; and whether it is the last."""
         with self._lock:
             chunk = self._outbox.next_chunk(time.monotonic(), load)
             final = self._outbox.state is State.OVER
+        return (None, False) if chunk is None else (chunk.SerializeToString(), final)
+
+
+class OwnStream:
+    """The route of one generation alone: the stream on which it was asked for."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._lock = threading.Lock()  # of the one below
+        self._generation: LiveGeneration | None = None  # while a sender has, or will have, us
+
+    def due(self, generation: LiveGeneration, *, urgent: bool) -> None:
+        with self._lock:
+            if self._generation is not None:
+                return
+            self._generation = generation
+        self._schedule(self)
+
+    def deliver(self, load: Callable[[], wire.WorkerLoad]) -> None:
+        generation = self._generation
+        assert generation is not None
         try:
-            if chunk is not None:
-                self.channel.send(chunk.SerializeToString(), final=final)
+            blob, final = generation.take(load)
+            if blob is not None:
+                generation.channel.send(blob, final=final)
         except Exception:  # noqa: BLE001
             # Triton's exceptions have no common class. The gateway's watchdog
             # ends a generation that it no longer hears of.
-            _log.exception("%s: chunk could not be sent", self.request_id)
+            _log.exception("%s: chunk could not be sent", generation.name)
         finally:
             # Only now may another sender have it, or chunks could overtake
             # each other.
             with self._lock:
-                self._scheduled = False
-        self.wake()
+                self._generation = None
+        generation.wake()

@@ -11,16 +11,16 @@ import threading
 from collections.abc import Callable
 
 from wire.v1 import generation_pb2 as wire
-from workers.live import LiveGeneration
+from workers.live import Deliverable
 
 
 class Senders:
-    """A pool of threads over one queue of generations that have something to say."""
+    """A pool of threads over one queue of those that have something to say."""
 
     def __init__(self, count: int, load: Callable[[], wire.WorkerLoad]) -> None:
         """*load* is called from the threads."""
         self._load = load
-        self._ready: queue.SimpleQueue[LiveGeneration | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Deliverable | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"sender-{number}", daemon=True)
             for number in range(count)
@@ -28,9 +28,9 @@ class Senders:
         for thread in self._threads:
             thread.start()
 
-    def schedule(self, generation: LiveGeneration) -> None:
-        """Deliver *generation* soon. From any thread; never blocks."""
-        self._ready.put(generation)
+    def schedule(self, one: Deliverable) -> None:
+        """Have *one* deliver soon. From any thread; never blocks."""
+        self._ready.put(one)
 
     def close(self) -> None:
         """Deliver what is scheduled, then end the threads."""
@@ -38,12 +38,11 @@ class Senders:
             self._ready.put(None)
         for thread in self._threads:
             thread.join()
-        # A generation that ended while its sender was sending comes back behind
-        # the Nones.
+        # What ended while its sender was sending comes back behind the Nones.
         while not self._ready.empty():
-            if (generation := self._ready.get()) is not None:
-                generation.deliver(self._load)
+            if (one := self._ready.get()) is not None:
+                one.deliver(self._load)
 
     def _work(self) -> None:
-        while (generation := self._ready.get()) is not None:
-            generation.deliver(self._load)
+        while (one := self._ready.get()) is not None:
+            one.deliver(self._load)

@@ -96,6 +96,12 @@ class TritonChannel:
             else:
                 self._sender.send(response, flags=flags)
 
+    def end(self) -> None:
+        with self._lock:
+            self._closed = True
+            with self._metrics.request_ends(self._figures):
+                self._sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
     def cancelled(self) -> bool:
         with self._lock:
             return not self._closed and bool(self._sender.is_cancelled())

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 
 from wire.v1 import generation_pb2 as wire
 from workers import codec
-from workers.delivery import Outbox, chunk_interval_s
+from workers.delivery import Outbox, chunk_interval_s, gathering_s
 from workers.engine import (
     Busy,
     Engine,
@@ -32,9 +32,10 @@ from workers.engine import (
     InvalidRequest,
     Sink,
 )
-from workers.live import Channel, LiveGeneration, Tally
+from workers.live import Channel, LiveGeneration, OwnStream, Tally
 from workers.senders import Senders
 from workers.settings import WorkerSettings
+from workers.shared_stream import SharedStream
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class Worker:
         self._publish = publish
         self._tally = Tally()
         self._live: set[LiveGeneration] = set()
-        self._live_lock = threading.Lock()
+        self._shared: dict[str, SharedStream] = {}  # by name; those that are not over
+        self._live_lock = threading.Lock()  # of the two above
         self._draining_since: float | None = None
         self._closing = threading.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -96,6 +98,8 @@ class Worker:
         self._loop.call_soon_threadsafe(self._closed.set)
         for thread in self._threads:
             thread.join()
+        for shared in self._shared_streams():
+            shared.end(codec.error(wire.Error.DRAINING, "the worker stops"))
         self._senders.close()
 
     def load(self) -> wire.WorkerLoad:
@@ -119,23 +123,28 @@ class Worker:
     def submit(self, prompt: Sequence[int], blob: bytes, channel: Channel) -> None:
         """Serve one request, or refuse it; either way *channel* hears all about it."""
         job = codec.read_job(prompt, blob, context_tokens=self._settings.context_tokens)
+        outbox = Outbox(
+            engine=self._engine.name,
+            arrived_at=time.monotonic(),
+            heartbeat_s=self._settings.heartbeat_ms / 1000,
+            generated_tokens=job.generated_tokens,
+        )
         generation = LiveGeneration(
             job.request_id,
             channel,
-            Outbox(
-                engine=self._engine.name,
-                arrived_at=time.monotonic(),
-                heartbeat_s=self._settings.heartbeat_ms / 1000,
-                generated_tokens=job.generated_tokens,
-            ),
+            outbox,
+            OwnStream(self._senders.schedule),
             prompt_tokens=len(prompt),
             tally=self._tally,
-            schedule=self._senders.schedule,
             interval_s=self._chunk_interval_s,
         )
         match job:
             case codec.Refusal(error=error):
                 generation.end(error)
+            case codec.SharedStreamRequest() if self._draining_since is not None:
+                generation.end(_draining())
+            case codec.SharedStreamRequest(name):
+                self._share(name, channel, outbox)
             case codec.Ping():
                 # Through the loop: if the engine blocks it, we are not alive.
                 pong = wire.Finished(reason=wire.Finished.PONG)
@@ -144,7 +153,37 @@ class Worker:
                 if (refusal := self._admit(generation)) is not None:
                     generation.end(refusal)
                 else:
+                    self._route(generation, job)
                     self._loop.call_soon_threadsafe(self._begin, generation, job)
+
+    def _share(self, name: str, channel: Channel, outbox: Outbox) -> None:
+        """Begin a shared stream."""
+        shared = SharedStream(
+            name,
+            channel,
+            outbox,
+            schedule=self._senders.schedule,
+            later=self._later,
+            gather_s=self._gather_s,
+        )
+        with self._live_lock:
+            self._shared[name] = shared
+        shared.wake()
+
+    def _route(self, generation: LiveGeneration, job: codec.Job) -> None:
+        """On its own stream it is, unless it names one that it may share."""
+        shared = self._shared.get(job.shared_stream)
+        if shared is not None:
+            shared.join(generation, job.number)
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, call)
+        except RuntimeError:  # the loop is closed: there is nobody left to wait for
+            call()
+
+    def _gather_s(self, generations: int) -> float:
+        return gathering_s(generations, self._settings.chunks_per_second)
 
     def _chunk_interval_s(self) -> float:
         return chunk_interval_s(len(self._live), self._settings.chunks_per_second)
@@ -152,7 +191,7 @@ class Worker:
     def _admit(self, generation: LiveGeneration) -> wire.Error | None:
         """Note *generation* as live; or say why not."""
         if self._draining_since is not None:
-            return codec.error(wire.Error.DRAINING, "the worker is about to stop")
+            return _draining()
         room = self._settings.max_running + self._settings.max_queued
         with self._live_lock:
             if len(self._live) < room:
@@ -244,11 +283,26 @@ class Worker:
             self._loop.call_soon_threadsafe(self._cancel, cancelled)
         for generation in live:
             generation.wake()  # for its heartbeat
+        for shared in self._shared_streams():
+            self._look_after(shared)
         if self._settings.drain_file is not None and self._settings.drain_file.exists():
             self.drain()
         if self._drained_too_long():
             self._loop.call_soon_threadsafe(self._cancel, live)
         self._publish(*self.figures())
+
+    def _look_after(self, shared: SharedStream) -> None:
+        if shared.over:
+            with self._live_lock:
+                del self._shared[shared.name]
+        elif _is_cancelled(shared):
+            # Whoever left it has left all that were delivered there.
+            shared.end(wire.Finished(reason=wire.Finished.CANCELLED))
+            self._loop.call_soon_threadsafe(self._cancel, shared.generations)
+        elif self._draining_since is not None and not shared.generations:
+            shared.end(_draining())
+        else:
+            shared.wake()
 
     def _drained_too_long(self) -> bool:
         since = self._draining_since
@@ -258,15 +312,23 @@ class Worker:
         with self._live_lock:
             return list(self._live)
 
+    def _shared_streams(self) -> list[SharedStream]:
+        with self._live_lock:
+            return list(self._shared.values())
 
-def _is_cancelled(generation: LiveGeneration) -> bool:
+
+def _is_cancelled(stream: LiveGeneration | SharedStream) -> bool:
     try:
-        return generation.channel.cancelled()
+        return stream.channel.cancelled()
     except Exception:  # noqa: BLE001
         # A way back that cannot be asked is lost. One must not keep the others
         # from being asked.
-        _log.exception("%s: cannot ask whether it is cancelled", generation.request_id)
+        _log.exception("%s: cannot ask whether it is cancelled", stream.name)
         return True
+
+
+def _draining() -> wire.Error:
+    return codec.error(wire.Error.DRAINING, "the worker is about to stop")
 
 
 def _seconds_left(deadline_unix_ms: int) -> float | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Never, TypeVar
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 from starlette.types import Receive
 
 Result = TypeVar("Result")
@@ -14,11 +16,13 @@ Result = TypeVar("Result")
 async def while_connected(
     receive: Receive,
     work: Callable[[], Awaitable[Result]],
-    *beside: Callable[[], Coroutine[Any, Any, Never]],
+    beside: Callable[[TaskGroup], AbstractContextManager[None]] = lambda tasks: nullcontext(),
 ) -> Result | None:
-    """Do *work*, and *beside* it what never ends by itself; None if the client leaves before.
+    """Do *work*; None if the client leaves before it is done.
 
     The body of the request must have been read. Raises what *work* raises.
+
+    *beside*: surrounds it, and may start tasks in this group, which end with it.
     """
     failure: Exception | None = None
     result: Result | None = None
@@ -30,10 +34,9 @@ async def while_connected(
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch)
-        for other in beside:
-            tasks.start_soon(other)
         try:
-            result = await work()
+            with beside(tasks):
+                result = await work()
         # Raised outside the group, which would wrap it.
         except Exception as exc:  # noqa: BLE001
             failure = exc

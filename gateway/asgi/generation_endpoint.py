@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Never, Protocol
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
@@ -162,11 +162,11 @@ class GenerationEndpoint:
                 send_body=body_sender_of(scope),
                 on_start=body.release,
             )
-
-            async def keep_alive() -> Never:
-                await stream.keep_alive(self._keep_alive_s)
-
-            await while_connected(receive, lambda: answer_through(stream), keep_alive)
+            await while_connected(
+                receive,
+                lambda: answer_through(stream),
+                partial(stream.kept_alive, self._keep_alive_s),
+            )
         else:
             whole = WholeReply(send, asked.whole, asked.headers, on_start=body.release)
             await while_connected(receive, lambda: answer_through(whole))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Never, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
-import anyio
+from anyio.abc import TaskGroup
 from starlette.types import Send
 
 from gateway.asgi.answers import json_answer
@@ -46,6 +48,7 @@ class StreamReply:
         self._last_sent_at = time.monotonic()
         self._started = False
         self._ended = False
+        self._comments = False  # is writing one
 
     async def start(self, reservation: Reservation) -> None:
         self._on_start()
@@ -82,17 +85,35 @@ class StreamReply:
         self._ended = True
         await self._send_body({"type": "http.response.body", "body": sse.DONE, "more_body": False})
 
-    async def keep_alive(self, interval_s: float) -> Never:
-        """Write a comment whenever nothing was written for *interval_s*. Ends by cancellation.
+    @contextmanager
+    def kept_alive(self, interval_s: float, tasks: TaskGroup) -> Iterator[None]:
+        """Write a comment, in one of *tasks*, whenever nothing was written for *interval_s*.
 
-        Proxies close connections on which nothing moves.
+        Proxies close connections on which nothing moves. (A timer, for a task of each stream
+        that sleeps nearly always is kilobytes of each.)
         """
-        while True:
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
             silent_s = time.monotonic() - self._last_sent_at
-            if self._started and not self._ended and silent_s >= interval_s:
-                await self._write(sse.KEEP_ALIVE)
+            if silent_s >= interval_s:
                 silent_s = 0
-            await anyio.sleep(max(interval_s - silent_s, 0.01))
+                # While one is on its way nobody reads: more of them would wait behind it.
+                if self._started and not self._ended and not self._comments:
+                    self._comments = True
+                    tasks.start_soon(self._comment)
+            timers[0] = loop.call_later(max(interval_s - silent_s, 0.01), look)
+
+        timers = [loop.call_later(interval_s, look)]
+        try:
+            yield
+        finally:
+            timers[0].cancel()
+
+    async def _comment(self) -> None:
+        if not self._ended:
+            await self._write(sse.KEEP_ALIVE)
+        self._comments = False
 
     async def _write(self, data: bytes) -> None:
         self._last_sent_at = time.monotonic()

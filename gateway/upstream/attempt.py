@@ -3,23 +3,33 @@
 A stream carries one generation, because Triton cancels a stream as a whole.
 Leaving it is cancelling it: `close()` is not a coroutine, so no cancellation of
 ours can get between a client that has left and the worker that should know.
+
+If the worker has many of ours, the chunks come on a stream that they share, and the
+generation's own brings nothing but its end (shared_stream.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from gateway.generation import AttemptWatch, Chunk, Generation
-from gateway.upstream.codec import ChunkReader
+from gateway.upstream.codec import ChunkReader, Delivery
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from gateway.upstream.kserve import ModelInferRequest
+from gateway.upstream.shared_stream import Seat
 from gateway.upstream.watchdog import Watchdog
 from gateway.upstream.worker import Worker
 from wire.v1.generation_pb2 import WorkerLoad
+
+_log = logging.getLogger(__name__)
+
+Encode = Callable[[Generation, Delivery | None], ModelInferRequest]
 
 # A stream that went on for longer than a probe was waited for is one that goes on.
 ABANDONED_AFTER_S = 1.0
@@ -41,7 +51,7 @@ class Attempt:
     """What one worker generates.
 
     Args:
-        request: *generation* as the worker will read it.
+        encode: makes *generation* what the worker will read.
         watch: what follows it.
         first_token_at: when the first token must be there, in the loop's time.
         end_at: when the whole generation must be; None = whenever.
@@ -51,7 +61,7 @@ class Attempt:
         self,
         worker: Worker,
         generation: Generation,
-        request: ModelInferRequest,
+        encode: Encode,
         timeouts: UpstreamTimeouts,
         watch: AttemptWatch,
         *,
@@ -61,7 +71,8 @@ class Attempt:
         self.worker = worker
         self.generated_tokens = generation.generated_tokens  # before it began
         self.has_tokens = False  # the worker has generated some
-        self._request = request
+        self._generation = generation
+        self._encode = encode
         self._timeouts = timeouts
         self._watch = watch
         self._closed = False
@@ -74,7 +85,8 @@ class Attempt:
         )
         self._chunks = ChunkReader(worker.address, generation)
         self._call: Any = None
-        self._watchdog = Watchdog(self._cancel)
+        self._seat: Seat | None = None  # where the chunks come, if not on our stream
+        self._watchdog = Watchdog(self._give_up)
 
     @property
     def load(self) -> WorkerLoad | None:
@@ -120,14 +132,18 @@ class Attempt:
             self._watch.ended(failure)
         self._watchdog.stop()
         self._cancel()
+        if self._seat is not None:
+            self._seat.leave()
         self._booking.end()
 
     async def _read(self) -> Any:
-        """A ModelStreamInferResponse, or grpc.aio.EOF."""
+        """What a ChunkReader receives, or grpc.aio.EOF."""
         try:
             if self._call is None:
                 await self._send()
             self._watchdog.watch(*self._patience())
+            if self._seat is not None:
+                return await self._seat.read(said_all=self._chunks.ended)
             return await self._call.read()
         except grpc.aio.AioRpcError as exc:
             raise _failure(exc) from exc
@@ -136,8 +152,7 @@ class Attempt:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            reason = self._watchdog.barked or Reason.UNREACHABLE
-            raise AttemptFailed(reason, "the call was cancelled on our side") from exc
+            raise self._cancelled() from exc
         finally:
             self._watchdog.rest()
 
@@ -149,9 +164,43 @@ class Attempt:
             raise AttemptFailed(Reason.UNREACHABLE, "no connection in time") from exc
         # Of the deadline gRPC takes care; it tells Triton too.
         timeout_s = None if self._end_at is None else self._end_at - self._loop.time()
+        if self._generation.top_logprobs is None:
+            # With them, what nobody has read yet could become large: a stream of one's own
+            # says so to the worker.
+            self._seat = self.worker.sharing.take_seat(self.worker.in_flight)
+        delivery = None if self._seat is None else self._seat.delivery
         self._call = self.worker.stream_infer(
-            self._request, timeout_s=timeout_s, headers=self._watch.headers
+            self._encode(self._generation, delivery),
+            timeout_s=timeout_s,
+            headers=self._watch.headers,
         )
+        if self._seat is not None:
+            self.worker.sharing.start(self._read_own_stream, self._seat)
+
+    async def _read_own_stream(self, seat: Seat) -> None:
+        """Pass on what comes there, which is nothing but its end if all is well."""
+        try:
+            while (response := await self._call.read()) is not grpc.aio.EOF:
+                if response is not None and response.error_message:
+                    raise AttemptFailed(Reason.TRITON_ERROR, response.error_message)
+                seat.put_own(response)
+            seat.own_ended()
+        except AttemptFailed as failed:
+            seat.own_failed(failed)
+        except grpc.aio.AioRpcError as exc:
+            seat.own_failed(_failure(exc))
+        except asyncio.CancelledError:
+            seat.fail(self._cancelled())
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+        except Exception as exc:  # noqa: BLE001 - a bug of ours must not end others' streams
+            _log.exception("a generation's own stream cannot be read")
+            seat.fail(AttemptFailed(Reason.UNREACHABLE, repr(exc)))
+
+    def _cancelled(self) -> AttemptFailed:
+        reason = self._watchdog.barked or Reason.UNREACHABLE
+        return AttemptFailed(reason, "the call was cancelled on our side")
 
     def _patience(self) -> tuple[float, Reason]:
         if self._chunks.ended:
@@ -166,6 +215,12 @@ class Attempt:
         """The worker does not answer others. Nor us, if it is some time since it did."""
         if self._watchdog.waits() > ABANDONED_AFTER_S:
             self._watchdog.bark(Reason.SILENT)
+
+    def _give_up(self) -> None:
+        """The worker keeps us waiting."""
+        if self._seat is not None:
+            self._seat.distrust()
+        self._cancel()
 
     def _cancel(self) -> None:
         if self._call is not None:

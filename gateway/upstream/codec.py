@@ -10,6 +10,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
@@ -45,14 +46,37 @@ _REASONS = {
 }
 
 
-def encode_request(generation: Generation, *, model_name: str) -> ModelInferRequest:
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where the chunks of a generation shall go: to a shared stream, under a number."""
+
+    shared_stream: str
+    number: int
+
+
+@dataclass(slots=True)  # as Chunk
+class Delivered:
+    """What a shared stream has brought for one generation: so many chunks, one behind the other."""
+
+    chunks: bytes
+    count: int
+
+
+def encode_request(
+    generation: Generation, delivery: Delivery | None = None, *, model_name: str
+) -> ModelInferRequest:
     """The one message of a ModelStreamInfer stream."""
-    return _infer_request(
-        generation.request_id,
-        generation.prompt,
-        _generate_request(generation),
-        model_name=model_name,
-    )
+    message = _generate_request(generation)
+    if delivery is not None:
+        message.delivery.shared_stream = delivery.shared_stream
+        message.delivery.number = delivery.number
+    return _infer_request(generation.request_id, generation.prompt, message, model_name=model_name)
+
+
+def encode_shared_stream(name: str, *, model_name: str) -> ModelInferRequest:
+    """A request for a shared stream of this name."""
+    message = wire.GenerateRequest(request_id=name, shared_stream=True)
+    return _infer_request(name, [0], message, model_name=model_name)
 
 
 def encode_ping(*, model_name: str) -> ModelInferRequest:
@@ -71,6 +95,30 @@ def read_pong(response: ModelStreamInferResponse | None) -> wire.WorkerLoad | No
     if response.error_message:
         return None
     return _message(response).load
+
+
+class SharedReader:
+    """Decodes the messages of one shared stream in order."""
+
+    def __init__(self) -> None:
+        self._next_seq = 0
+
+    def receive(self, response: ModelStreamInferResponse | None) -> Sequence[wire.SharedChunk]:
+        """What the next message brings, and for whom.
+
+        Raises:
+            AttemptFailed: the stream is refused, or ends with an error.
+            ContractViolation: the message should not exist.
+        """
+        message = _message(_answer(response))
+        if message.seq != self._next_seq:
+            raise ContractViolation(f"message {message.seq} instead of {self._next_seq}")
+        self._next_seq += 1
+        if message.HasField("error"):
+            raise _failure(message.error)
+        if message.HasField("finished"):
+            raise AttemptFailed(Reason.ENDED_EARLY, "finished by the worker")
+        return message.shared
 
 
 class ChunkReader:
@@ -96,20 +144,20 @@ class ChunkReader:
         """`finished` or `error` was received: nothing may follow."""
         return self._ended
 
-    def receive(self, response: ModelStreamInferResponse | None) -> Chunk:
-        """What the next message says.
+    def receive(self, response: ModelStreamInferResponse | Delivered | None) -> Chunk:
+        """What comes next, on the generation's own stream or on a shared one.
 
         Raises:
             AttemptFailed: it is an error, the model's or Triton's.
             ContractViolation: it should not exist.
         """
-        if response is None:  # grpc.aio's word for what cannot be deserialized
-            raise ContractViolation("a message that cannot be read")
-        if response.error_message:
-            raise AttemptFailed(Reason.TRITON_ERROR, response.error_message)
-        message = _message(response)
-        self._check_order(message)
-        self.load = message.load if message.HasField("load") else None
+        if isinstance(response, Delivered):
+            message, count = _parsed(response.chunks), response.count
+        else:
+            message, count = _message(_answer(response)), 1
+        self._check_order(message, count)
+        # Of several that came as one the loads are mixed up.
+        self.load = message.load if count == 1 and message.HasField("load") else None
         token_ids = tuple(message.token_ids)
         if token_ids and max(token_ids) >= SIZE:
             raise ContractViolation(f"the token {max(token_ids)}, of {SIZE} that there are")
@@ -144,15 +192,18 @@ class ChunkReader:
             )
         return tuple(map(_token_logprob, message.logprobs))
 
-    def _check_order(self, message: wire.GenerateChunk) -> None:
+    def _check_order(self, message: wire.GenerateChunk, count: int) -> None:
+        """*count*: so many chunks have become *message*; its seq is the last one's."""
         if self._ended:
             raise ContractViolation(f"chunk {message.seq} after the last one")
-        if message.seq != self._next_seq:
-            raise ContractViolation(f"chunk {message.seq} instead of {self._next_seq}")
+        last = self._next_seq + count - 1
+        if message.seq != last:
+            raise ContractViolation(f"chunk {message.seq} instead of {last}")
         # An error may come first: there is nothing to start then.
-        if message.HasField("started") != (message.seq == 0) and not message.HasField("error"):
+        first = self._next_seq == 0
+        if message.HasField("started") != first and not message.HasField("error"):
             raise ContractViolation(f"`started` missing or repeated in chunk {message.seq}")
-        self._next_seq += 1
+        self._next_seq += count
 
     def _check_start(self, started: wire.Started) -> None:
         if started.generated_tokens != self._generated_tokens:
@@ -240,6 +291,15 @@ def _int32s(token_ids: Sequence[int]) -> bytes:
     return values.tobytes()
 
 
+def _answer(response: ModelStreamInferResponse | None) -> ModelStreamInferResponse:
+    """*response*, if the model has said it."""
+    if response is None:  # grpc.aio's word for what cannot be deserialized
+        raise ContractViolation("a message that cannot be read")
+    if response.error_message:
+        raise AttemptFailed(Reason.TRITON_ERROR, response.error_message)
+    return response
+
+
 def _message(response: ModelStreamInferResponse) -> wire.GenerateChunk:
     contents = response.infer_response.raw_output_contents
     if len(contents) != 1:
@@ -250,8 +310,12 @@ def _message(response: ModelStreamInferResponse) -> wire.GenerateChunk:
         or _LENGTH.unpack_from(element)[0] != len(element) - _LENGTH.size
     ):
         raise ContractViolation(f"`chunk` of {len(element)} bytes is not one BYTES element")
+    return _parsed(element[_LENGTH.size :])
+
+
+def _parsed(chunk: bytes) -> wire.GenerateChunk:
     try:
-        return wire.GenerateChunk.FromString(element[_LENGTH.size :])
+        return wire.GenerateChunk.FromString(chunk)
     except DecodeError as exc:
         raise ContractViolation("`chunk` is not a GenerateChunk") from exc
 

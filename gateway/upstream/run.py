@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -28,9 +27,8 @@ from gateway.generation import (
     UpstreamFailure,
 )
 from gateway.upstream.affinity import affinity
-from gateway.upstream.attempt import Attempt, UpstreamTimeouts
+from gateway.upstream.attempt import Attempt, Encode, UpstreamTimeouts
 from gateway.upstream.failures import FINAL, AttemptFailed, Reason, UpstreamObserver, sum_up
-from gateway.upstream.kserve import ModelInferRequest
 from gateway.upstream.turn import Turn
 from gateway.upstream.worker import Worker
 from gateway.upstream.workers import WorkerPool
@@ -65,7 +63,7 @@ class Run:
     def __init__(
         self,
         generation: Generation,
-        encode: Callable[[Generation], ModelInferRequest],
+        encode: Encode,
         pool: WorkerPool,
         timeouts: UpstreamTimeouts,
         observer: UpstreamObserver,
@@ -206,7 +204,7 @@ class Run:
         return Attempt(
             worker,
             rest,
-            self._encode(rest),
+            self._encode,
             self._timeouts,
             self._watch.attempt(worker.address, generated_tokens=len(self._turn)),
             first_token_at=first_token_at,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from anyio.abc import TaskGroup
 
 from gateway.upstream.affinity import worker_hash
 from gateway.upstream.codec import encode_ping, read_pong
@@ -14,6 +15,7 @@ from gateway.upstream.credentials import WorkerTls
 from gateway.upstream.failures import ContractViolation
 from gateway.upstream.health import Health, WorkerState
 from gateway.upstream.kserve import ModelInferRequest, ModelStreamInferResponse
+from gateway.upstream.sharing import Sharing
 from gateway.upstream.window import Window
 from wire.v1.generation_pb2 import WorkerLoad
 
@@ -38,9 +40,20 @@ _STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 class Worker:
-    """One Triton, and our connection to it. Raises OSError if *tls* cannot be read."""
+    """One Triton, and our connection to it. Raises OSError if *tls* cannot be read.
 
-    def __init__(self, address: str, tls: WorkerTls | None = None) -> None:
+    Args:
+        tasks: in which streams are read, if there is such a group now.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        tls: WorkerTls | None = None,
+        *,
+        model_name: str = "gpt-oss-120b",
+        tasks: Callable[[], TaskGroup | None] = lambda: None,
+    ) -> None:
         self.address = address
         self.hash = worker_hash(address)
         self.health = Health()
@@ -53,6 +66,7 @@ class Worker:
             request_serializer=ModelInferRequest.SerializeToString,
             response_deserializer=ModelStreamInferResponse.FromString,
         )
+        self.sharing = Sharing(self._stream_infer, model_name=model_name, tasks=tasks)
 
     async def close(self) -> None:
         """Close the connection. Generations that still run on it fail."""

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+from anyio.abc import TaskGroup
 
 from gateway.upstream.choice import choose
 from gateway.upstream.credentials import WorkerTls
@@ -68,6 +69,7 @@ class WorkerPool:
         self.on_news: Callable[[], None] = lambda: None
         self._workers: dict[str, Worker] = {}  # by address
         self._leaving: list[Worker] = []  # finish what they have, and get nothing new
+        self._tasks: TaskGroup | None = None  # while run() does
         self._gone: dict[str, float] = {}  # since when, by address: nothing runs there any more
 
     async def __aenter__(self) -> Self:
@@ -88,11 +90,17 @@ class WorkerPool:
                 await worker.close()
 
     async def run(self) -> None:
-        """Look for workers and probe them, for ever. Ends only by cancellation."""
-        while True:
-            await self.probe()
-            await anyio.sleep(self._probe_interval_s)
-            await self.look_up()
+        """Look for workers, probe them, read what they share; ends only by cancellation."""
+        async with anyio.create_task_group() as self._tasks:
+            try:
+                while True:
+                    await self.probe()
+                    await anyio.sleep(self._probe_interval_s)
+                    await self.look_up()
+                    for worker in (*self._workers.values(), *self._leaving):
+                        worker.sharing.tidy()
+            finally:
+                self._tasks = None
 
     # --- which there are -------------------------------------------------------
 
@@ -111,7 +119,9 @@ class WorkerPool:
 
     def _take_up(self, address: str) -> None:
         try:
-            self._workers[address] = Worker(address, self._tls)
+            self._workers[address] = Worker(
+                address, self._tls, model_name=self._model_name, tasks=lambda: self._tasks
+            )
         except OSError as exc:
             _log.error("worker %s cannot be reached without its certificates: %s", address, exc)
         else:

@@ -38,7 +38,7 @@ class Fault:
 
 SLOW_WORKER = Fault(
     "slow-worker",
-    "One worker of three generates 12 tokens a second instead of 80, from the middle on",
+    "One worker of three generates 12 tokens a second instead of 75, from the middle on",
     [
         ("fleet", "Time per token"),
         ("fleet", "Duration of requests"),
@@ -139,7 +139,7 @@ def _placed(panel: Panel, place: dict[str, int]) -> Panel:
 def slow_worker(scene: Scene) -> Iterator[None]:
     worker = scene.product.workers[0]
     worker.stop()
-    worker.start(WORKER_SIMULATOR_TOKENS_PER_SECOND="12")
+    worker.start(WORKER_SIMULATOR_SPEED="12")
     try:
         yield
     finally:

@@ -25,7 +25,7 @@ from workers.engine import (
 
 def _read(
     request: wire.GenerateRequest, prompt: list[int]
-) -> codec.Job | codec.Ping | codec.Refusal:
+) -> codec.Job | codec.Ping | codec.SharedStreamRequest | codec.Refusal:
     return codec.read_job(prompt, request.SerializeToString(), context_tokens=100)
 
 

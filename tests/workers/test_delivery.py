@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from wire.v1 import generation_pb2 as wire
-from workers.delivery import LONGEST_INTERVAL_S, Outbox, State, chunk_interval_s
+from workers.delivery import (
+    LONGEST_GATHERING_S,
+    LONGEST_INTERVAL_S,
+    Outbox,
+    State,
+    chunk_interval_s,
+    gathering_s,
+)
 from workers.engine import TokenLogprob
 
 LOAD = wire.WorkerLoad(running=1, queued=2, kv_free_ratio=0.5)
@@ -118,6 +125,8 @@ def test_the_more_generations_are_live_the_longer_each_waits_for_its_next_chunk(
     assert chunk_interval_s(50, 1000) == 0.05
     assert chunk_interval_s(400, 1000) == LONGEST_INTERVAL_S
     assert chunk_interval_s(400, 0) == 0
+    assert gathering_s(5, 1000) == 0.005
+    assert gathering_s(400, 1000) == LONGEST_GATHERING_S
 
 
 def test_first_and_last_words_do_not_wait_and_what_is_between_does() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
+import pytest
+
 from tests.workers.conftest import MAX_QUEUED, MAX_RUNNING
 from tests.workers.prompts import user
 from tests.workers.triton_client import TritonClient, greedy
@@ -99,3 +101,28 @@ async def test_a_generation_that_hangs_sends_no_heartbeat(triton: TritonClient) 
         more.cancel()
 
     assert len(received) == 3
+
+
+async def test_generations_that_share_a_stream_are_cancelled_one_by_one(
+    triton: TritonClient,
+) -> None:
+    share = wire.GenerateRequest(request_id="s-1", shared_stream=True)
+    endless = greedy(delivery=wire.Delivery(shared_stream="s-1", number=1))
+    short = greedy(delivery=wire.Delivery(shared_stream="s-1", number=2))
+    async with triton.stream([0], share) as shared:
+        assert (await shared.receive()) is not None
+        async with triton.stream(_ENDLESS, endless) as one, triton.stream(user("Hi"), short) as two:
+            answers: dict[int, list[wire.GenerateChunk]] = {1: [], 2: []}
+            while not (answers[1] and answers[2] and answers[2][-1].HasField("finished")):
+                message, final = (await shared.receive()) or pytest.fail("it ended")
+                assert not final
+                for each in message.shared:
+                    answers[each.number].append(wire.GenerateChunk.FromString(each.chunk))
+            # Their own streams bring nothing but their end.
+            assert await two.receive() is None
+            one.cancel()
+        await triton.idle()
+
+    said = [token for chunk in answers[2] for token in chunk.token_ids]
+    assert said == (await triton.generate(user("Hi"), greedy())).token_ids
+    assert [chunk.seq for chunk in answers[2]] == list(range(len(answers[2])))

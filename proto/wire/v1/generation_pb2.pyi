@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "max_tokens", "sampling", "stop_token_ids", "cache_salt", "deadline_unix_ms", "constraint", "top_logprobs", "generated_tokens", "ping")
+    __slots__ = ("request_id", "max_tokens", "sampling", "stop_token_ids", "cache_salt", "deadline_unix_ms", "constraint", "top_logprobs", "generated_tokens", "ping", "shared_stream", "delivery")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,8 @@ class GenerateRequest(_message.Message):
     TOP_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
+    SHARED_STREAM_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     max_tokens: int
     sampling: Sampling
@@ -28,7 +30,17 @@ class GenerateRequest(_message.Message):
     top_logprobs: int
     generated_tokens: int
     ping: bool
-    def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., ping: bool = ...) -> None: ...
+    shared_stream: bool
+    delivery: Delivery
+    def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., ping: bool = ..., shared_stream: bool = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
+
+class Delivery(_message.Message):
+    __slots__ = ("shared_stream", "number")
+    SHARED_STREAM_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    shared_stream: str
+    number: int
+    def __init__(self, shared_stream: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class OutputConstraint(_message.Message):
     __slots__ = ("functions", "call_required", "final_schema_json")
@@ -62,7 +74,7 @@ class Sampling(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ...) -> None: ...
 
 class GenerateChunk(_message.Message):
-    __slots__ = ("seq", "token_ids", "started", "finished", "error", "load", "logprobs")
+    __slots__ = ("seq", "token_ids", "started", "finished", "error", "load", "logprobs", "shared")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +82,7 @@ class GenerateChunk(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     seq: int
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     started: Started
@@ -77,7 +90,16 @@ class GenerateChunk(_message.Message):
     error: Error
     load: WorkerLoad
     logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
-    def __init__(self, seq: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., load: _Optional[_Union[WorkerLoad, _Mapping]] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ...) -> None: ...
+    shared: _containers.RepeatedCompositeFieldContainer[SharedChunk]
+    def __init__(self, seq: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., load: _Optional[_Union[WorkerLoad, _Mapping]] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., shared: _Optional[_Iterable[_Union[SharedChunk, _Mapping]]] = ...) -> None: ...
+
+class SharedChunk(_message.Message):
+    __slots__ = ("number", "chunk")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    chunk: bytes
+    def __init__(self, number: _Optional[int] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class TokenLogprob(_message.Message):
     __slots__ = ("logprob", "top")

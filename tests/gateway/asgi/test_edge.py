@@ -60,17 +60,33 @@ async def test_a_silent_stream_is_kept_open_with_comments_until_it_ends() -> Non
 
     reply = StreamReply(send, EventEncoder("r", "m", Dialect()), {}, send_body=send)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reply.keep_alive, 0.01)
-        assert sent == []  # nothing before the answer has begun
-        await reply.start(RESERVATION)
-        await three_comments.wait()
-        await reply.end()
-        await reply.end()
-        comments = sent.count(KEEP_ALIVE)
-        await anyio.sleep(0.05)
-        tasks.cancel_scope.cancel()
+        with reply.kept_alive(0.01, tasks):
+            assert sent == []  # nothing before the answer has begun
+            await reply.start(RESERVATION)
+            await three_comments.wait()
+            await reply.end()
+            await reply.end()
+            comments = sent.count(KEEP_ALIVE)
+            await anyio.sleep(0.05)
     assert sent.count(DONE) == 1
     assert sent.count(KEEP_ALIVE) == comments
+
+
+async def test_to_who_does_not_read_one_comment_is_enough() -> None:
+    sent: list[bytes] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+        if sent[-1]:
+            await anyio.sleep_forever()
+
+    reply = StreamReply(send, EventEncoder("r", "m", Dialect()), {}, send_body=send)
+    async with anyio.create_task_group() as tasks:
+        with reply.kept_alive(0.01, tasks):
+            await reply.start(RESERVATION)
+            await anyio.sleep(0.1)
+        tasks.cancel_scope.cancel()
+    assert sent.count(KEEP_ALIVE) == 1
 
 
 async def test_work_ends_when_its_client_leaves() -> None:

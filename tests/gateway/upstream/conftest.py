@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import pytest
@@ -27,6 +28,9 @@ GENERATION = Generation(
 )
 AFFINITY = affinity(GENERATION)
 SHORT = UpstreamTimeouts(connect_s=0.2, idle_s=0.2, first_token_s=2.0, takeover_s=0.5)
+
+
+_NEVER_S = 1e6
 
 
 class Incidents:
@@ -73,25 +77,48 @@ class Upstream:
 StartUpstream = Callable[..., Awaitable[Upstream]]
 
 
+@pytest.fixture(params=[False, True], ids=["own streams", "a shared stream"])
+def shares(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whatever holds for chunks on a generation's own stream holds for those on a shared one."""
+    if request.param:
+        monkeypatch.setattr("gateway.upstream.sharing.SHARE_FROM", 1)
+        monkeypatch.setattr("gateway.upstream.shared_stream.LAST_CHUNKS_S", SHORT.idle_s / 4)
+    return bool(request.param)
+
+
 @pytest.fixture
-async def start_upstream() -> AsyncIterator[StartUpstream]:
+async def start_upstream(shares: bool) -> AsyncIterator[StartUpstream]:
     """Call with a script a worker, in the order in which they are asked; they are up when it
     returns."""
     async with AsyncExitStack() as stack:
 
-        async def start(*scripts: Script) -> Upstream:
-            workers = [await stack.enter_async_context(FakeTriton()) for _ in scripts]
+        async def start(*scripts: Script, probe_interval_s: float = _NEVER_S) -> Upstream:
+            workers = [await stack.enter_async_context(FakeTriton(shares=shares)) for _ in scripts]
             # The first script is that of GENERATION's home, and so on.
             workers.sort(key=lambda worker: -rank(AFFINITY, worker_hash(worker.address)))
             for worker, script in zip(workers, scripts, strict=True):
                 worker.script = script
             pool = await stack.enter_async_context(
-                WorkerPool(Endpoints([worker.address for worker in workers]))
+                WorkerPool(
+                    Endpoints([worker.address for worker in workers]),
+                    probe_interval_s=probe_interval_s,
+                )
             )
-            await pool.probe()
+            await stack.enter_async_context(_running(pool))
+            await until(lambda: all(status.up for status in pool.statuses()))
             return Upstream(workers, pool)
 
         yield start
+
+
+@asynccontextmanager
+async def _running(pool: WorkerPool) -> AsyncIterator[None]:
+    running = asyncio.get_running_loop().create_task(pool.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def until(condition: Callable[[], bool], *, timeout_s: float = 5) -> None:

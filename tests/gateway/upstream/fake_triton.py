@@ -38,8 +38,12 @@ class Asked:
 class Stream:
     """One ModelStreamInfer stream: what was asked, and what may be said."""
 
-    def __init__(self, asked: Asked, context: Any) -> None:
+    def __init__(
+        self, asked: Asked, context: Any, shared: Shared | None = None, number: int = 0
+    ) -> None:
         self.asked = asked
+        self.shared = shared  # where its chunks go, under this number, if not on itself
+        self.number = number
         self.seq = 0
         self.tokens = 0
         self._context = context
@@ -88,7 +92,14 @@ class Stream:
         """Any chunk, with the next seq."""
         chunk.seq = self.seq
         self.seq += 1
-        await self.send_output(bytes_element(chunk.SerializeToString()))
+        await self.send_bytes(chunk.SerializeToString())
+
+    async def send_bytes(self, chunk: bytes) -> None:
+        """Anything for a chunk, wherever chunks go."""
+        if self.shared is None:
+            await self.send_output(bytes_element(chunk))
+        else:
+            await self.shared.bring(self.number, chunk)
 
     async def send_output(self, *contents: bytes) -> None:
         """Any raw output."""
@@ -101,6 +112,26 @@ class Stream:
     async def hang(self) -> None:
         """Say nothing until somebody cancels."""
         await asyncio.Event().wait()
+
+
+class Shared(Stream):
+    """A shared stream: what it brings is for others."""
+
+    def __init__(self, asked: Asked, context: Any) -> None:
+        super().__init__(asked, context)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def send_chunk(self, chunk: wire.GenerateChunk) -> None:
+        async with self._one_at_a_time:
+            await super().send_chunk(chunk)
+
+    async def bring(self, number: int, *chunks: bytes) -> None:
+        """One message with these chunks for the generation of this number."""
+        await self.send_chunk(
+            wire.GenerateChunk(
+                shared=[wire.SharedChunk(number=number, chunk=chunk) for chunk in chunks]
+            )
+        )
 
 
 async def count_to(stream: Stream, tokens: int) -> None:
@@ -125,14 +156,18 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         script: Script = count_to_three,
         *,
         port: int = 0,
+        shares: bool = False,
         tls: grpc.ServerCredentials | None = None,
     ) -> None:
         self.script = script
+        self.shares = shares  # knows of shared streams; else it is an older worker
+        self.shared: dict[str, Shared] = {}  # by name; those that are open
+        self.shared_asked_for = 0  # ever
         self._tls = tls
         self.ready = True
         self.load = wire.WorkerLoad(kv_free_ratio=1)
         self.asked: list[Asked] = []
-        self.cancelled = 0  # streams that the client left
+        self.cancelled = 0  # streams that the client left, shared ones apart
         self.streams = 0  # under way
         self.port = port
         self._server: grpc.aio.Server | None = None
@@ -167,21 +202,42 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> None:
         self.streams += 1
+        left = 1
         try:
             async for request in requests:
-                stream = Stream(decode(request), context)
-                if not stream.asked.request.ping:
-                    self.asked.append(stream.asked)
+                asked = decode(request)
+                if asked.request.shared_stream:
+                    left = 0
+                    await self._share(Shared(asked, context))
+                elif not asked.request.ping:
+                    delivery = asked.request.delivery
+                    shared = self.shared.get(delivery.shared_stream)
+                    stream = Stream(asked, context, shared, delivery.number)
+                    asked.request.ClearField("delivery")  # where, not what
+                    self.asked.append(asked)
                     await self.script(stream)
                 elif self.ready:
-                    await stream.pong(self.load)
+                    await Stream(asked, context).pong(self.load)
                 else:
-                    await stream.triton_error("Request for unknown model")
+                    await Stream(asked, context).triton_error("Request for unknown model")
         except asyncio.CancelledError:
-            self.cancelled += 1
+            self.cancelled += left
             raise
         finally:
             self.streams -= 1
+
+    async def _share(self, shared: Shared) -> None:
+        self.shared_asked_for += 1
+        if not self.shares:
+            await shared.fail(wire.Error.INVALID_ARGUMENT)
+            return
+        name = shared.asked.request.request_id
+        self.shared[name] = shared
+        try:
+            await shared.send()
+            await shared.hang()
+        finally:
+            del self.shared[name]
 
 
 def bytes_element(content: bytes) -> bytes:

@@ -271,18 +271,15 @@ async def test_a_failure_is_one_warning_that_names_generation_and_worker(
 async def test_a_worker_that_comes_back_gets_generations_again(
     start_upstream: StartUpstream,
 ) -> None:
-    upstream = await start_upstream(count_to_three)
+    upstream = await start_upstream(count_to_three, probe_interval_s=0.5)
     worker = upstream.workers[0]
     await worker.die()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(upstream.pool.run)
-        await until(lambda: not upstream.pool.ready())
-        assert (await refusal(upstream)).failure is UpstreamFailure.NO_WORKER
-        async with FakeTriton(port=worker.port):
-            await until(upstream.pool.ready, timeout_s=10)
-            assert await upstream.token_ids() == [1, 2, 3]
-        tasks.cancel_scope.cancel()
+    await until(lambda: not upstream.pool.ready())
+    assert (await refusal(upstream)).failure is UpstreamFailure.NO_WORKER
+    async with FakeTriton(port=worker.port):
+        await until(upstream.pool.ready, timeout_s=10)
+        assert await upstream.token_ids() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("refuse", [draining, overloaded])
