@@ -91,6 +91,8 @@ def read_job(
         return _invalid("", f"request is not a GenerateRequest: {exc}")
     if message.ping:
         return Ping(message.request_id)
+    if message.shared_stream and not message.request_id:
+        return _invalid("", "a shared stream has a request_id")
     if message.shared_stream:
         return SharedStreamRequest(message.request_id)
     if complaint := _complaint(prompt, message):

@@ -93,6 +93,17 @@ class Outbox:
         self._state = State.ENDED
         self._ending = ending
 
+    def give_up(
+        self, error: wire.Error, now: float, load: Callable[[], wire.WorkerLoad]
+    ) -> wire.GenerateChunk:
+        """The last chunk, with *error* instead of what there was, which cannot be said."""
+        self._token_ids = []
+        self._logprobs = []
+        self._ending = error
+        self._state = State.OVER
+        started = self._started(now) if self._seq == 0 else None
+        return wire.GenerateChunk(seq=self._seq, error=error, started=started, load=load())
+
     def silence(self) -> None:
         """No more heartbeats."""
         self._silenced = True

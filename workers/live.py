@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wire.v1 import generation_pb2 as wire
+from workers import codec
 from workers.delivery import Outbox, State
 from workers.engine import TokenLogprob
 
@@ -84,7 +85,9 @@ class LiveGeneration:
         self._prompt_tokens = prompt_tokens
         self._tally = tally
         self._interval_s = interval_s
-        self._lock = threading.Lock()  # of the outbox
+        self._lock = threading.Lock()  # of the two below
+        # The engine has said what cannot be passed on, and need not go on.
+        self.broken = False
 
     # --- the engine's side ---------------------------------------------------
 
@@ -92,11 +95,14 @@ class LiveGeneration:
         self._tally.prompt += self._prompt_tokens
         self._tally.cached += cached_tokens
         with self._lock:
-            self._outbox.start(cached_tokens, time.monotonic())
+            if not self.broken:
+                self._outbox.start(cached_tokens, time.monotonic())
 
     def tokens(self, token_ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> None:
         self._tally.completion += len(token_ids)
         with self._lock:
+            if self.broken:
+                return
             self._outbox.add(token_ids, logprobs)
         self.wake()
 
@@ -106,6 +112,8 @@ class LiveGeneration:
 
     def end(self, ending: wire.Finished | wire.Error) -> None:
         with self._lock:
+            if self.broken:
+                return
             self._outbox.end(ending)
         self.wake()
 
@@ -127,7 +135,14 @@ class LiveGeneration:
     def take(self, load: Callable[[], wire.WorkerLoad]) -> tuple[bytes | None, bool]:
         """The next chunk, serialised, if there is anything to say; and whether it is the last."""
         with self._lock:
-            chunk = self._outbox.next_chunk(time.monotonic(), load)
+            now = time.monotonic()
+            try:
+                chunk = self._outbox.next_chunk(now, load)
+            except Exception as exc:  # noqa: BLE001 - an engine may say anything: no token, say
+                _log.exception("%s: what the engine says cannot be passed on", self.name)
+                self.broken = True
+                error = codec.error(wire.Error.ENGINE_FAILED, repr(exc))
+                chunk = self._outbox.give_up(error, now, load)
             final = self._outbox.state is State.OVER
         return (None, False) if chunk is None else (chunk.SerializeToString(), final)
 

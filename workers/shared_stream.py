@@ -118,12 +118,10 @@ class SharedStream:
         self._schedule(self)
 
     def deliver(self, load: Callable[[], wire.WorkerLoad]) -> None:
-        with self._lock:
-            waiting, self._waiting = self._waiting, {}
-            self._urgent = False
+        waiting: list[LiveGeneration] = []
         over: list[LiveGeneration] = []  # that say their last word now
         try:
-            self._send(list(waiting), over, load)
+            self._send(waiting, over, load)
         except Exception:  # noqa: BLE001
             # As on a generation's own stream: the gateway's watchdogs notice.
             _log.exception("%s: a message could not be sent", self.name)
@@ -142,20 +140,30 @@ class SharedStream:
         over: list[LiveGeneration],
         load: Callable[[], wire.WorkerLoad],
     ) -> None:
-        shared = []
-        for generation in waiting:
-            blob, final = generation.take(load)
-            if final:
-                over.append(generation)
-            if blob is not None:
-                shared.append(wire.SharedChunk(number=self._numbers[generation], chunk=blob))
-        with self._lock:
-            for generation in over:
-                del self._numbers[generation]
-            message = self._outbox.next_chunk(
-                time.monotonic(), load, shared, anyway=not self._outbox.begun
-            )
-            final = self._outbox.state is State.OVER
+        """*waiting* becomes those that had something to say, *over* those that have said all."""
+        shared: list[wire.SharedChunk] = []
+        while True:
+            with self._lock:
+                more, self._waiting = list(self._waiting), {}
+                self._urgent = False
+            waiting += more
+            for generation in more:
+                blob, final = generation.take(load)
+                if final:
+                    over.append(generation)
+                if blob is not None:
+                    number = self._numbers[generation]
+                    shared.append(wire.SharedChunk(number=number, chunk=blob))
+            with self._lock:
+                if self._waiting and self._outbox.state is State.ENDED:
+                    continue  # it would be too late for them after the last message
+                for generation in over:
+                    del self._numbers[generation]
+                message = self._outbox.next_chunk(
+                    time.monotonic(), load, shared, anyway=not self._outbox.begun
+                )
+                final = self._outbox.state is State.OVER
+            break
         if message is not None:
             self.channel.send(message.SerializeToString(), final=final)
 

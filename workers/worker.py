@@ -143,6 +143,8 @@ class Worker:
                 generation.end(error)
             case codec.SharedStreamRequest() if self._draining_since is not None:
                 generation.end(_draining())
+            case codec.SharedStreamRequest(name) if name in self._shared:
+                generation.end(codec.error(wire.Error.INVALID_ARGUMENT, "there is one so named"))
             case codec.SharedStreamRequest(name):
                 self._share(name, channel, outbox)
             case codec.Ping():
@@ -279,7 +281,7 @@ class Worker:
         live = self._snapshot()
         # Each question is a round trip of 30-50 us to Triton: once a poll, never
         # once a chunk.
-        if cancelled := [generation for generation in live if _is_cancelled(generation)]:
+        if cancelled := [each for each in live if each.broken or _is_cancelled(each)]:
             self._loop.call_soon_threadsafe(self._cancel, cancelled)
         for generation in live:
             generation.wake()  # for its heartbeat

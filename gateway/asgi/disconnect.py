@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
 from starlette.types import Receive
 
 Result = TypeVar("Result")
 
 
-async def while_connected(
-    receive: Receive,
-    work: Callable[[], Awaitable[Result]],
-    beside: Callable[[TaskGroup], AbstractContextManager[None]] = lambda tasks: nullcontext(),
-) -> Result | None:
+async def while_connected(receive: Receive, work: Callable[[], Awaitable[Result]]) -> Result | None:
     """Do *work*; None if the client leaves before it is done.
 
     The body of the request must have been read. Raises what *work* raises.
-
-    *beside*: surrounds it, and may start tasks in this group, which end with it.
     """
     failure: Exception | None = None
     result: Result | None = None
@@ -35,8 +27,7 @@ async def while_connected(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch)
         try:
-            with beside(tasks):
-                result = await work()
+            result = await work()
         # Raised outside the group, which would wrap it.
         except Exception as exc:  # noqa: BLE001
             failure = exc

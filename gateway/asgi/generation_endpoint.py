@@ -162,11 +162,12 @@ class GenerationEndpoint:
                 send_body=body_sender_of(scope),
                 on_start=body.release,
             )
-            await while_connected(
-                receive,
-                lambda: answer_through(stream),
-                partial(stream.kept_alive, self._keep_alive_s),
-            )
+
+            async def answer_streamed() -> None:
+                with stream.kept_alive(self._keep_alive_s):
+                    await answer_through(stream)
+
+            await while_connected(receive, answer_streamed)
         else:
             whole = WholeReply(send, asked.whole, asked.headers, on_start=body.release)
             await while_connected(receive, lambda: answer_through(whole))

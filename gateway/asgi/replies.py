@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from anyio.abc import TaskGroup
 from starlette.types import Send
 
 from gateway.asgi.answers import json_answer
@@ -48,7 +47,6 @@ class StreamReply:
         self._last_sent_at = time.monotonic()
         self._started = False
         self._ended = False
-        self._comments = False  # is writing one
 
     async def start(self, reservation: Reservation) -> None:
         self._on_start()
@@ -86,34 +84,38 @@ class StreamReply:
         await self._send_body({"type": "http.response.body", "body": sse.DONE, "more_body": False})
 
     @contextmanager
-    def kept_alive(self, interval_s: float, tasks: TaskGroup) -> Iterator[None]:
-        """Write a comment, in one of *tasks*, whenever nothing was written for *interval_s*.
+    def kept_alive(self, interval_s: float) -> Iterator[None]:
+        """Within, write a comment whenever nothing was written for *interval_s*.
 
-        Proxies close connections on which nothing moves. (A timer, for a task of each stream
-        that sleeps nearly always is kilobytes of each.)
+        Proxies close connections on which nothing moves. A timer looks, for a task of each
+        stream that sleeps nearly always is kilobytes of each.
         """
         loop = asyncio.get_running_loop()
+        comment: asyncio.Task[None] | None = None
+        timer = loop.call_later(interval_s, lambda: look())
 
         def look() -> None:
+            nonlocal comment, timer
             silent_s = time.monotonic() - self._last_sent_at
             if silent_s >= interval_s:
                 silent_s = 0
                 # While one is on its way nobody reads: more of them would wait behind it.
-                if self._started and not self._ended and not self._comments:
-                    self._comments = True
-                    tasks.start_soon(self._comment)
-            timers[0] = loop.call_later(max(interval_s - silent_s, 0.01), look)
+                if self._started and not self._ended and (comment is None or comment.done()):
+                    comment = loop.create_task(self._comment())
+            timer = loop.call_later(max(interval_s - silent_s, 0.01), look)
 
-        timers = [loop.call_later(interval_s, look)]
         try:
             yield
         finally:
-            timers[0].cancel()
+            timer.cancel()
+            if comment is not None:
+                comment.cancel()
 
     async def _comment(self) -> None:
-        if not self._ended:
-            await self._write(sse.KEEP_ALIVE)
-        self._comments = False
+        # The answer may end while this waits for its client to read: then it is too late.
+        with suppress(RuntimeError):
+            if not self._ended:
+                await self._write(sse.KEEP_ALIVE)
 
     async def _write(self, data: bytes) -> None:
         self._last_sent_at = time.monotonic()

@@ -22,6 +22,7 @@ from gateway.generation import AttemptWatch, Chunk, Generation
 from gateway.upstream.codec import ChunkReader, Delivery
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from gateway.upstream.kserve import ModelInferRequest
+from gateway.upstream.rpc_errors import rpc_failure
 from gateway.upstream.shared_stream import Seat
 from gateway.upstream.watchdog import Watchdog
 from gateway.upstream.worker import Worker
@@ -146,7 +147,7 @@ class Attempt:
                 return await self._seat.read(said_all=self._chunks.ended)
             return await self._call.read()
         except grpc.aio.AioRpcError as exc:
-            raise _failure(exc) from exc
+            raise rpc_failure(exc) from exc
         except asyncio.CancelledError as exc:
             # grpc.aio uses this exception for its own purposes too: was it us, or our call?
             task = asyncio.current_task()
@@ -183,12 +184,12 @@ class Attempt:
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 if response is not None and response.error_message:
                     raise AttemptFailed(Reason.TRITON_ERROR, response.error_message)
-                seat.put_own(response)
+                await seat.put_own(response)
             seat.own_ended()
         except AttemptFailed as failed:
             seat.own_failed(failed)
         except grpc.aio.AioRpcError as exc:
-            seat.own_failed(_failure(exc))
+            seat.own_failed(rpc_failure(exc))
         except asyncio.CancelledError:
             seat.fail(self._cancelled())
             task = asyncio.current_task()
@@ -217,22 +218,15 @@ class Attempt:
             self._watchdog.bark(Reason.SILENT)
 
     def _give_up(self) -> None:
-        """The worker keeps us waiting."""
-        if self._seat is not None:
+        """The worker keeps us waiting, in one way or another."""
+        if (
+            self._seat is not None
+            and self._watchdog.barked is Reason.SILENT
+            and not self._chunks.ended
+        ):
             self._seat.distrust()
         self._cancel()
 
     def _cancel(self) -> None:
         if self._call is not None:
             self._call.cancel()
-
-
-def _failure(exc: grpc.aio.AioRpcError) -> AttemptFailed:
-    match exc.code():
-        case grpc.StatusCode.UNAVAILABLE:
-            reason = Reason.UNREACHABLE
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            reason = Reason.DEADLINE
-        case _:
-            reason = Reason.TRITON_ERROR
-    return AttemptFailed(reason, f"{exc.code().name}: {exc.details()}")

@@ -16,21 +16,25 @@ import asyncio
 import enum
 import itertools
 import logging
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from gateway.upstream.codec import Delivered, Delivery, SharedReader
-from gateway.upstream.failures import AttemptFailed, Reason
+from gateway.upstream.failures import FINAL, AttemptFailed, Reason
 from gateway.upstream.kserve import ModelStreamInferResponse
+from gateway.upstream.rpc_errors import rpc_failure
 
 _log = logging.getLogger(__name__)
 
-# Chunks that nobody has read are joined from so many on: each by itself takes 40 bytes more.
-_JOIN_FROM = 64
-# The two streams are independent: the last chunks may come a little after the end of the
-# generation's own.
+# Of chunks that nobody has read so many are joined: each by itself takes 40 bytes more. More
+# would take milliseconds to read at once.
+_JOINED = 64
+# The two streams are independent: the last chunks may come after the end of the generation's
+# own, and long after it when there is much to read. But then they come one after the other.
 LAST_CHUNKS_S = 1.0
 # And after it has failed: what comes so soon need not be generated again.
 SAID_BEFORE_S = 0.05
@@ -51,11 +55,14 @@ class Seat:
         self._stream = stream
         self._number = number
         self._loop = asyncio.get_running_loop()
+        self._backlog: deque[Delivered] = deque()  # joined, and older than these:
         self._chunks: list[bytes] = []
-        self._joined = 0  # of the first of these: it is so many more
-        self._own: list[ModelStreamInferResponse | None] = []
-        self._failure: AttemptFailed | None = None
+        self._own: list[ModelStreamInferResponse | None] = []  # one at most
+        self._own_taken: asyncio.Future[None] | None = None
         self._own_ended_at: float | None = None
+        self._own_failure: AttemptFailed | None = None
+        self._shared_failure: AttemptFailed | None = None
+        self._left = False
         self._news: asyncio.Future[None] | None = None
 
     async def read(self, *, said_all: bool) -> Any:
@@ -64,19 +71,24 @@ class Seat:
         *said_all*: the last chunk has been read.
         """
         while True:
+            if self._backlog:
+                await asyncio.sleep(0)  # there may be thousands: others want to go on too
+                return self._backlog.popleft()
             if self._chunks:
-                count, self._joined = len(self._chunks) + self._joined, 0
                 chunks, self._chunks = self._chunks, []
-                return Delivered(chunks[0] if len(chunks) == 1 else b"".join(chunks), count)
+                return _joined(chunks)
             if self._own:
-                return self._own.pop(0)
-            if self._failure is not None:
-                raise self._failure
+                self._take_own()
+                return self._own.pop()
+            if self._own_failure is not None:
+                raise self._own_failure
+            if self._shared_failure is not None and not said_all:
+                raise self._shared_failure
             if self._own_ended_at is not None:
-                more_until = self._own_ended_at + LAST_CHUNKS_S
-                if said_all or self._loop.time() >= more_until:
+                heard_at = max(self._own_ended_at, self._stream.heard_at)
+                if said_all or self._loop.time() >= heard_at + LAST_CHUNKS_S:
                     return grpc.aio.EOF
-                self._loop.call_at(more_until, self._tell)
+                self._loop.call_at(heard_at + LAST_CHUNKS_S, self._tell)
             self._news = self._loop.create_future()
             try:
                 await self._news
@@ -86,17 +98,27 @@ class Seat:
     def put(self, chunk: bytes) -> None:
         """The shared stream has brought *chunk*, a serialised GenerateChunk."""
         self._chunks.append(chunk)
-        if len(self._chunks) >= _JOIN_FROM:
-            # Whoever has not come for so long does not read. One behind the other, they are
-            # one message of protobuf.
-            self._joined += len(self._chunks) - 1
-            self._chunks = [b"".join(self._chunks)]
+        if len(self._chunks) >= _JOINED:
+            # Whoever has not come for so long does not read.
+            self._backlog.append(_joined(self._chunks))
+            self._chunks = []
         self._tell()
 
-    def put_own(self, response: ModelStreamInferResponse | None) -> None:
-        """The generation's own stream has brought something: the worker does not share."""
+    async def put_own(self, response: ModelStreamInferResponse | None) -> None:
+        """The generation's own stream has brought something: the worker does not share.
+
+        Returns when it has been read: until then the worker must not send much more.
+        """
+        if self._left:
+            return
         self._own.append(response)
         self._tell()
+        self._own_taken = self._loop.create_future()
+        await self._own_taken
+
+    def _take_own(self) -> None:
+        if self._own_taken is not None and not self._own_taken.done():
+            self._own_taken.set_result(None)
 
     def own_ended(self) -> None:
         self._own_ended_at = self._loop.time()
@@ -107,8 +129,13 @@ class Seat:
         self._loop.call_later(SAID_BEFORE_S, self.fail, failure)
 
     def fail(self, failure: AttemptFailed) -> None:
-        """Nothing more comes. The first failure counts."""
-        self._failure = self._failure or failure
+        """The generation's own stream has failed, and nothing more comes."""
+        self._own_failure = self._own_failure or failure
+        self._tell()
+
+    def cut_off(self, failure: AttemptFailed) -> None:
+        """The shared stream has ended; which matters only if not all has been said."""
+        self._shared_failure = failure
         self._tell()
 
     @property
@@ -118,6 +145,8 @@ class Seat:
 
     def leave(self) -> None:
         """Nobody reads here any more. May be repeated."""
+        self._left = True
+        self._take_own()
         self._stream.left(self._number)
 
     def distrust(self) -> None:
@@ -127,6 +156,11 @@ class Seat:
     def _tell(self) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
+
+
+def _joined(chunks: Sequence[bytes]) -> Delivered:
+    """One behind the other, they are one message of protobuf."""
+    return Delivered(chunks[0] if len(chunks) == 1 else b"".join(chunks), len(chunks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +178,9 @@ class SharedStream:
         """*call*: under way, and asked with `encode_shared_stream(name)`."""
         self.name = name
         self.state = StreamState.OPENING
-        self.began_at = asyncio.get_running_loop().time()
+        self.heard_at = float("-inf")  # in the loop's time, as below
+        self.failed_at: float | None = None  # neither we left it nor the worker drains
+        self._loop = asyncio.get_running_loop()
         self._call = call
         self._numbers = itertools.count(1)
         self._seats: dict[int, Seat] = {}
@@ -190,17 +226,21 @@ class SharedStream:
             end = await self._read()
         finally:
             self._call.cancel()
+            if self.takes and end.reason is not Reason.DRAINING:
+                self.failed_at = self._loop.time()
             if self.state is StreamState.OPENING:
+                # Those that sit here will hear on their own streams.
                 self.state = StreamState.REFUSED
             else:
                 self.state = StreamState.OVER
                 for seat in list(self._seats.values()):
-                    seat.fail(AttemptFailed(end.reason, f"the shared stream: {end.text}"))
+                    seat.cut_off(AttemptFailed(end.reason, f"the shared stream: {end.text}"))
 
     async def _read(self) -> _End:
         reader = SharedReader()
         try:
             while (response := await self._call.read()) is not grpc.aio.EOF:
+                self.heard_at = self._loop.time()
                 for shared in reader.receive(response):
                     # Whoever has left does not want it.
                     if (seat := self._seats.get(shared.number)) is not None:
@@ -209,9 +249,13 @@ class SharedStream:
                     self.state = StreamState.OPEN
             return _End(Reason.ENDED_EARLY, "it ended")
         except AttemptFailed as failed:
-            return _End(failed.reason, str(failed))
+            # What would be about a generation is none of this stream's business.
+            violation = failed.reason in FINAL and self.state is not StreamState.OPENING
+            reason = Reason.CONTRACT_VIOLATION if violation else failed.reason
+            return _End(reason, str(failed))
         except grpc.aio.AioRpcError as exc:
-            return _End(Reason.UNREACHABLE, f"{exc.code().name}: {exc.details()}")
+            failure = rpc_failure(exc)
+            return _End(failure.reason, str(failure))
         except asyncio.CancelledError:
             # As in attempt.py: was it us, or our call?
             task = asyncio.current_task()

@@ -15,11 +15,12 @@ from anyio.abc import TaskGroup
 
 from gateway.upstream.codec import encode_shared_stream
 from gateway.upstream.kserve import ModelInferRequest
-from gateway.upstream.shared_stream import Seat, SharedStream, StreamState
+from gateway.upstream.shared_stream import Seat, SharedStream
 
 # From so many generations of ours on; fewer would save less than it costs.
 SHARE_FROM = 8
-# A worker that would not share is asked again after so long: it may have been upgraded.
+# A worker that would not share, or whose shared stream broke, is asked again after so long: it
+# may be a newer one by then.
 ASK_AGAIN_S = 30.0
 
 
@@ -49,7 +50,7 @@ class Sharing:
         """Where the chunks of one more generation can be had, if not on its own stream.
 
         *in_flight*: generations on the worker, this one included. None while they are few, and
-        from a worker that is older than those streams are.
+        for a while from a worker with which it did not work, perhaps an older one.
         """
         tasks = self._tasks()
         if tasks is None or in_flight < SHARE_FROM:
@@ -78,8 +79,8 @@ class Sharing:
         last = self._newest
         if last is None:
             return True
-        if last.state is StreamState.REFUSED:
-            return asyncio.get_running_loop().time() > last.began_at + ASK_AGAIN_S
+        if last.failed_at is not None:
+            return asyncio.get_running_loop().time() > last.failed_at + ASK_AGAIN_S
         return not last.takes
 
     def _open(self, tasks: TaskGroup) -> None:

@@ -72,6 +72,10 @@ class PlayedEngine:
                     sink.tokens([token_id])
                     await asyncio.sleep(0.1)
                 await asyncio.get_running_loop().create_future()
+            case "say what is no token":
+                sink.started(0)
+                sink.tokens([-1])
+                await asyncio.get_running_loop().create_future()
             case "wait":
                 sink.started(0)
                 await asyncio.get_running_loop().create_future()

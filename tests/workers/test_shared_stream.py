@@ -211,6 +211,29 @@ def test_a_stream_that_breaks_harms_only_those_that_share_it() -> None:
         assert submit(worker).answer().token_ids == [5, 200002]
 
 
+def test_an_engine_that_says_nonsense_of_one_harms_no_other() -> None:
+    with _shared() as (worker, gateway):
+        own = gateway.ask(1, "say what is no token")
+        gateway.ask(2)
+
+        assert gateway.whole(2).token_ids == [5, 200002]
+        while not gateway.answers[1].chunks:
+            gateway.read()
+        assert gateway.answers[1].chunks[0].error.code == wire.Error.ENGINE_FAILED
+        assert own.next() == (b"", True)
+        until(lambda: worker.load().running == 0)
+
+
+def test_a_stream_has_a_name_of_its_own() -> None:
+    with _shared() as (worker, gateway):
+        for name in ("", gateway.name):
+            request = wire.GenerateRequest(request_id=name, shared_stream=True)
+            channel = PlayedChannel()
+            worker.submit([0], request.SerializeToString(), channel)
+            assert channel.answer().error.code == wire.Error.INVALID_ARGUMENT
+        assert submit(worker).answer().token_ids == [5, 200002]
+
+
 def test_nothing_of_the_engine_is_left_running() -> None:
     engine = PlayedEngine()
     with running_worker(_QUICK, engine=engine) as worker:

@@ -50,6 +50,14 @@ def test_what_an_engine_raises_is_said_in_band(
     assert (error.code, error.message) == (code, message)
 
 
+def test_what_cannot_be_said_ends_a_generation_and_frees_its_place() -> None:
+    with running_worker() as worker:
+        answer = submit(worker, "say what is no token").answer()
+        until(lambda: worker.load().running == 0)
+
+    assert answer.error.code == wire.Error.ENGINE_FAILED
+
+
 def test_a_deadline_ends_a_generation() -> None:
     with running_worker() as worker:
         soon = round(time.time() * 1000) + 50

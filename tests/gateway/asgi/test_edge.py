@@ -59,15 +59,14 @@ async def test_a_silent_stream_is_kept_open_with_comments_until_it_ends() -> Non
             three_comments.set()
 
     reply = StreamReply(send, EventEncoder("r", "m", Dialect()), {}, send_body=send)
-    async with anyio.create_task_group() as tasks:
-        with reply.kept_alive(0.01, tasks):
-            assert sent == []  # nothing before the answer has begun
-            await reply.start(RESERVATION)
-            await three_comments.wait()
-            await reply.end()
-            await reply.end()
-            comments = sent.count(KEEP_ALIVE)
-            await anyio.sleep(0.05)
+    with reply.kept_alive(0.01):
+        assert sent == []  # nothing before the answer has begun
+        await reply.start(RESERVATION)
+        await three_comments.wait()
+        await reply.end()
+        await reply.end()
+        comments = sent.count(KEEP_ALIVE)
+        await anyio.sleep(0.05)
     assert sent.count(DONE) == 1
     assert sent.count(KEEP_ALIVE) == comments
 
@@ -81,11 +80,9 @@ async def test_to_who_does_not_read_one_comment_is_enough() -> None:
             await anyio.sleep_forever()
 
     reply = StreamReply(send, EventEncoder("r", "m", Dialect()), {}, send_body=send)
-    async with anyio.create_task_group() as tasks:
-        with reply.kept_alive(0.01, tasks):
-            await reply.start(RESERVATION)
-            await anyio.sleep(0.1)
-        tasks.cancel_scope.cancel()
+    with reply.kept_alive(0.01):
+        await reply.start(RESERVATION)
+        await anyio.sleep(0.1)
     assert sent.count(KEEP_ALIVE) == 1
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from dataclasses import replace
 from functools import partial
 
 import anyio
+import grpc
 import pytest
 
 from gateway.upstream import sharing
@@ -214,16 +216,20 @@ async def seat() -> Seat:
 
 async def test_what_nobody_reads_is_kept_as_little_more_than_its_tokens(seat: Seat) -> None:
     tokens = 100_000
+    tracemalloc.start()
     for seq in range(tokens):
         seat.put(_chunk(seq, token_ids=[seq]))
-    kept = [each for each in vars(seat).values() if isinstance(each, list) and each]
-
-    assert sum(len(chunk) for chunks in kept for chunk in chunks) < 12 * tokens
-    assert sum(map(len, kept)) <= 64
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept_bytes < 14 * tokens
 
     reader = ChunkReader("w", replace(GENERATION, max_output_tokens=tokens))
-    read = reader.receive(await seat.read(said_all=False))
-    assert read.token_ids == tuple(range(tokens))
+    read: list[int] = []
+    while len(read) < tokens:
+        piece = reader.receive(await seat.read(said_all=False)).token_ids
+        assert len(piece) <= 64, "more would stop everybody else for a while"
+        read += piece
+    assert read == list(range(tokens))
     seat.put(
         _chunk(tokens, finished=wire.Finished(reason=wire.Finished.STOP, completion_tokens=tokens))
     )
@@ -234,10 +240,55 @@ async def test_chunks_come_before_the_failure_that_came_after_them(seat: Seat) -
     seat.put(_chunk(0, token_ids=[1]))
     seat.fail(AttemptFailed(Reason.UNREACHABLE, "gone"))
     seat.fail(AttemptFailed(Reason.SILENT, "the first failure is the one that counts"))
+    seat.cut_off(AttemptFailed(Reason.SILENT, "and so it is"))
 
     assert await seat.read(said_all=False) == Delivered(_chunk(0, token_ids=[1]), 1)
     with pytest.raises(AttemptFailed, match="gone"):
         await seat.read(said_all=False)
+
+
+async def test_a_shared_stream_that_ends_is_no_matter_to_who_has_heard_all(seat: Seat) -> None:
+    seat.own_ended()
+    seat.cut_off(AttemptFailed(Reason.DRAINING, "about to stop"))
+    assert await seat.read(said_all=True) is grpc.aio.EOF
+
+
+async def test_last_chunks_are_waited_for_while_there_is_much_to_read(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.upstream.shared_stream.LAST_CHUNKS_S", 0.1)
+    stream = seat._stream
+    seat.own_ended()
+
+    async def others_are_told() -> None:
+        for _ in range(30):
+            stream.heard_at = asyncio.get_running_loop().time()
+            await anyio.sleep(0.01)
+        seat.put(_chunk(0, token_ids=[1]))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others_are_told)
+        assert await seat.read(said_all=False) == Delivered(_chunk(0, token_ids=[1]), 1)
+        assert await seat.read(said_all=False) is grpc.aio.EOF
+
+
+async def test_what_comes_on_the_own_stream_is_not_read_ahead(seat: Seat) -> None:
+    put: list[int] = []
+
+    async def own_stream() -> None:
+        for number in range(3):
+            put.append(number)
+            await seat.put_own(None)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(own_stream)
+        await anyio.sleep(0.05)
+        assert put == [0]
+        assert await seat.read(said_all=False) is None
+        await anyio.sleep(0.05)
+        assert put == [0, 1]
+        seat.leave()  # nobody is kept waiting by who has gone
+    assert put == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
