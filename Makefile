@@ -247,7 +247,7 @@ clean: stop ## Remove the environments, and the data of `make run`
 	@tests/stack/venv.sh "$(PYTHON)" .venv-gateway
 	@echo "Installing the gateway alone into .venv-gateway"
 	@$(QUIETLY) .venv-gateway/bin/python $(PIP) --require-hashes -r requirements/gateway.txt
-	@mkdir -p build/editable && $(QUIETLY) .venv/bin/python -c 'from setuptools.build_meta import build_editable; build_editable("build/editable")'
+	@mkdir -p build/editable && $(QUIETLY) .venv/bin/python -W ignore -c 'from setuptools.build_meta import build_editable; build_editable("build/editable")'
 	@$(QUIETLY) .venv-gateway/bin/python $(PIP) --no-deps --force-reinstall build/editable/*.whl
 	@touch $@
 

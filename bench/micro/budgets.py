@@ -16,7 +16,7 @@ TOLERANCE = 1.25
 BUDGETS = {
     "parser, events, SSE: a chunk of 1": 1.45,
     "parser, events, SSE: a chunk of 4": 1.85,
-    "parser, events, SSE: a chunk of 16": 3.55,
+    "parser, events, SSE: a chunk of 16": 3.6,
     "the parser alone: a token": 0.38,
     "a worker's message of 4 tokens, read": 1.2,
     "a request of 200 tokens, validated": 3.6,
