@@ -27,12 +27,13 @@ from bench.gateway.figures import Figure, table
 from bench.gateway.prefixes import multi_turn
 from bench.gateway.requests import first_token, plain, two_processes
 from bench.gateway.stand import Stand
-from bench.gateway.streams import chunk, memory, token
+from bench.gateway.streams import chunk, memory, token, unread
 
 MEASUREMENTS: dict[str, Callable[[Stand], Awaitable[list[Figure]]]] = {
     "memory": memory,  # first: what others leave in caches is not a stream's
     "chunk": chunk,
     "token": token,
+    "unread": unread,
     "plain": plain,
     "first-token": first_token,
     "multi-turn": multi_turn,

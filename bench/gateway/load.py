@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -51,7 +52,8 @@ class OpenStreams:
     """Streams without end, all read as fast as they come."""
 
     def __init__(self, ask: Ask, count: int) -> None:
-        self.chunks = 0  # events of text so far: one for each message of the worker
+        self.chunks = 0  # events of text so far: one for each chunk of the worker
+        self.longest_gap_s = 0.0  # between two reads of one stream
         self._ask = ask
         self._missing = count  # that have not begun
         self._all_begun = asyncio.Event()
@@ -69,13 +71,17 @@ class OpenStreams:
         """One of them. Raises RuntimeError if it is refused, or ends."""
         reader, writer = await self._ask.connect()
         begun = False
+        loop = asyncio.get_running_loop()
         try:
             async with self._opening:
                 writer.write(self._ask.head_and_body)
                 head = await reader.readuntil(b"\r\n\r\n")
             if head.split()[1] != b"200":
                 raise RuntimeError((head + await reader.read(4096)).decode())
+            heard_at = loop.time()
             while data := await reader.read(65_536):
+                self.longest_gap_s = max(self.longest_gap_s, loop.time() - heard_at)
+                heard_at = loop.time()
                 count = data.count(DELTA)
                 if count and not begun:
                     begun = True
@@ -103,6 +109,19 @@ async def open_streams(ask: Ask, count: int) -> AsyncIterator[OpenStreams]:
         finally:
             for reader in readers:
                 reader.cancel()
+
+
+@contextmanager
+def left_unread(ask: Ask, count: int) -> Iterator[None]:
+    """So many streams that have been asked for, and of which nothing is read."""
+    with ExitStack() as connections:
+        for _ in range(count):
+            connection = connections.enter_context(socket.socket())
+            # The kernel should not read it all for them.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((ask.host, ask.port))
+            connection.sendall(ask.head_and_body)
+        yield
 
 
 class KeptConnection:

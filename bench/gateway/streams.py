@@ -8,7 +8,7 @@ import json
 import httpx
 
 from bench.gateway.figures import Figure
-from bench.gateway.load import open_streams
+from bench.gateway.load import left_unread, open_streams
 from bench.gateway.stand import SETTLE_S, Stand, median
 from tests.stack.product import metric_sample
 from tests.stack.resources import resources
@@ -16,6 +16,8 @@ from tests.stack.resources import resources
 CHUNK_TARGET = 1.5  # times the floor
 TOKEN_TARGET_US = 15.0
 MEMORY_TARGET_MB = 200.0
+
+UNREAD = 100  # clients
 
 
 async def chunk(stand: Stand) -> list[Figure]:
@@ -79,6 +81,26 @@ async def memory(stand: Stand) -> list[Figure]:
     ]
 
 
+async def unread(stand: Stand) -> list[Figure]:
+    """Clients that ask and do not read, of an engine as fast as it goes, beside one that reads."""
+    pid = stand.product.gateway.pid
+    before_mb, generated = resources(pid).pss_kb / 1024, _generated(stand)
+    ask = stand.of_product(input=endless(0), stream=True)
+    with left_unread(ask, UNREAD):
+        async with open_streams(stand.of_product(input=endless(50), stream=True), 1) as reads:
+            await asyncio.sleep(SETTLE_S)
+            reads.longest_gap_s = 0.0
+            await asyncio.sleep(stand.seconds)
+            after_mb, tokens = resources(pid).pss_kb / 1024, _generated(stand) - generated
+    return [
+        Figure(f"tokens for {UNREAD} clients that do not read", tokens, ""),
+        Figure(
+            "memory (PSS) that each of them takes", (after_mb - before_mb) / UNREAD * 1024, "KB"
+        ),
+        Figure("longest gap meanwhile of one that reads", reads.longest_gap_s * 1000, "ms"),
+    ]
+
+
 async def _us_a_chunk(stand: Stand, *, floor: bool, directive: str) -> float:
     ask = stand.of_floor(directive) if floor else stand.of_product(input=directive, stream=True)
     pid = stand.floor.pid if floor else stand.product.gateway.pid
@@ -89,8 +111,10 @@ async def _us_a_chunk(stand: Stand, *, floor: bool, directive: str) -> float:
 
 
 def endless(tokens_per_second: int) -> str:
-    """An input that is answered without end, at this pace."""
+    """An input that is answered without end, at this pace; 0 = as fast as it goes."""
     directive = {"reasoning": "", "repeat": 100_000, "tokens_per_second": tokens_per_second}
+    if not tokens_per_second:
+        del directive["tokens_per_second"]
     return f"SIM: {json.dumps(directive)}"
 
 
