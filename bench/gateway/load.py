@@ -53,7 +53,6 @@ class OpenStreams:
 
     def __init__(self, ask: Ask, count: int) -> None:
         self.chunks = 0  # events of text so far: one for each chunk of the worker
-        self.longest_gap_s = 0.0  # between two reads of one stream
         self._ask = ask
         self._missing = count  # that have not begun
         self._all_begun = asyncio.Event()
@@ -71,17 +70,13 @@ class OpenStreams:
         """One of them. Raises RuntimeError if it is refused, or ends."""
         reader, writer = await self._ask.connect()
         begun = False
-        loop = asyncio.get_running_loop()
         try:
             async with self._opening:
                 writer.write(self._ask.head_and_body)
                 head = await reader.readuntil(b"\r\n\r\n")
             if head.split()[1] != b"200":
                 raise RuntimeError((head + await reader.read(4096)).decode())
-            heard_at = loop.time()
             while data := await reader.read(65_536):
-                self.longest_gap_s = max(self.longest_gap_s, loop.time() - heard_at)
-                heard_at = loop.time()
                 count = data.count(DELTA)
                 if count and not begun:
                     begun = True

@@ -73,7 +73,9 @@ def lived_through(scene: Scene) -> None:
     scene.start_second_gateway(version=2)
     seen("gw_build_info{pod='gateway-2-2'}", "the new gateway is asked")
     seen("sum(rate(gw_project_limited_total[5s]))", "refusals by quotas are counted by project")
-    seen("sum(rate(gw_project_tokens_total{project!='_other'}[5s]))", "tokens are counted by project")
+    seen(
+        "sum(rate(gw_project_tokens_total{project!='_other'}[5s]))", "tokens are counted by project"
+    )
     seen("gw:slo_availability:error_ratio_30d", "the promises are recorded")
 
 
