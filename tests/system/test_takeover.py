@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Semaphore
 from typing import Any
 
 import jsonschema
 import pytest
 
 from gateway.upstream.failures import Reason
+from gateway.upstream.sharing import SHARE_FROM
 from tests.stack.demo import Tenant
 from tests.stack.fleet import FleetWorker
 from tests.stack.product import FAST_SIMULATOR, Product, running_product
@@ -133,6 +135,57 @@ def test_a_stream_goes_on_whatever_happens_to_its_worker(
     assert events[-1]["response"]["usage"]["output_tokens"] == usage["output_tokens"]
     assert events[-1]["response"]["usage"]["input_tokens"] == usage["input_tokens"]
     assert whole_fleet.metric("gw_worker_takeovers_total", when="mid_stream") == taken_over + 1
+
+
+@pytest.mark.parametrize("fate", ["killed", "stub killed", "drained"])
+def test_so_do_many_that_share_a_stream(
+    whole_fleet: Product, long_text: tuple[dict[str, Any], str, dict[str, int]], fate: str
+) -> None:
+    request, text, usage = long_text
+    tenant = whole_fleet.new_project()
+    count = 16 * len(whole_fleet.workers)
+    begun = Semaphore(0)
+
+    def ask(number: int) -> list[Event]:
+        events = []
+        # Each has another home.
+        with streamed(whole_fleet.url, tenant, **request, prompt_cache_key=str(number)) as stream:
+            for event in stream:
+                events.append(event)
+                if event["type"] == "response.content_part.added":
+                    begun.release()
+        return events
+
+    worker = whole_fleet.workers[0]
+    with ThreadPoolExecutor(count) as clients:
+        answers = [clients.submit(ask, number) for number in range(count)]
+        for _ in range(count):
+            assert begun.acquire(timeout=20)
+        assert whole_fleet.metric("gw_worker_inflight", worker=worker.address) >= SHARE_FROM
+        try:
+            match fate:
+                case "killed":
+                    worker.kill()
+                case "stub killed":
+                    worker.kill_stub()
+                case "drained":
+                    worker.drain()
+            told = [answer.result() for answer in answers]
+        finally:
+            worker.stop()
+            worker.start()
+
+    for events in told:
+        assert [event["sequence_number"] for event in events] == list(range(len(events)))
+        assert events[-1]["type"] == "response.completed", events[-1]
+        assert events[-1]["response"]["output"][-1]["content"][0]["text"] == text
+    wait_until(
+        lambda: (
+            whole_fleet.usage(tenant.project_id).get("output_tokens")
+            == count * usage["output_tokens"]
+        ),
+        "exactly that was charged",
+    )
 
 
 def test_structured_output_holds_over_the_death_of_a_worker(whole_fleet: Product) -> None:
