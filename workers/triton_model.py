@@ -87,20 +87,20 @@ class TritonChannel:
         chunk = np.empty(1, dtype=np.object_)
         chunk[0] = blob
         response = pb_utils.InferenceResponse([pb_utils.Tensor("chunk", chunk)])
-        flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if final else 0
-        with self._lock:
-            self._closed = final
-            if final:
-                with self._metrics.request_ends(self._figures):
-                    self._sender.send(response, flags=flags)
-            else:
-                self._sender.send(response, flags=flags)
+        if final:
+            self._send_last(response)
+        else:
+            with self._lock:
+                self._sender.send(response)
 
     def end(self) -> None:
+        self._send_last()
+
+    def _send_last(self, *response: Any) -> None:
         with self._lock:
             self._closed = True
             with self._metrics.request_ends(self._figures):
-                self._sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                self._sender.send(*response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def cancelled(self) -> bool:
         with self._lock:

@@ -22,7 +22,7 @@ from gateway.generation import AttemptWatch, Chunk, Generation
 from gateway.upstream.codec import ChunkReader, Delivery
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from gateway.upstream.kserve import ModelInferRequest
-from gateway.upstream.rpc_errors import rpc_failure
+from gateway.upstream.rpc_errors import rpc_failure, task_is_cancelled
 from gateway.upstream.shared_stream import Seat
 from gateway.upstream.watchdog import Watchdog
 from gateway.upstream.worker import Worker
@@ -149,9 +149,7 @@ class Attempt:
         except grpc.aio.AioRpcError as exc:
             raise rpc_failure(exc) from exc
         except asyncio.CancelledError as exc:
-            # grpc.aio uses this exception for its own purposes too: was it us, or our call?
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if task_is_cancelled():
                 raise
             raise self._cancelled() from exc
         finally:
@@ -192,8 +190,7 @@ class Attempt:
             seat.own_failed(rpc_failure(exc))
         except asyncio.CancelledError:
             seat.fail(self._cancelled())
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if task_is_cancelled():
                 raise
         except Exception as exc:  # noqa: BLE001 - a bug of ours must not end others' streams
             _log.exception("a generation's own stream cannot be read")

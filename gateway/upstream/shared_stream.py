@@ -4,10 +4,7 @@ Reading a message costs far more than what it holds, so a worker with many gener
 brings what several have to say in one (proto/wire/v1/generation.proto). Each generation keeps
 a stream of its own beside it: its last word, and the way to cancel it.
 
-    OPENING --> OPEN --retire()--> RETIRED --> OVER
-       |
-       v
-    REFUSED
+    OPENING --> OPEN --retire()--> RETIRED --> OVER, from each of them
 """
 
 from __future__ import annotations
@@ -18,15 +15,14 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from gateway.upstream.codec import Delivered, Delivery, SharedReader
-from gateway.upstream.failures import FINAL, AttemptFailed, Reason
+from gateway.upstream.failures import FINAL, AttemptFailed, ContractViolation, Reason
 from gateway.upstream.kserve import ModelStreamInferResponse
-from gateway.upstream.rpc_errors import rpc_failure
+from gateway.upstream.rpc_errors import rpc_failure, task_is_cancelled
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +41,6 @@ class StreamState(enum.Enum):
     OPEN = "open"
     RETIRED = "retired"  # gets no more generations
     OVER = "over"
-    REFUSED = "refused"  # it never was open
 
 
 class Seat:
@@ -163,14 +158,6 @@ def _joined(chunks: Sequence[bytes]) -> Delivered:
     return Delivered(chunks[0] if len(chunks) == 1 else b"".join(chunks), len(chunks))
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """Why a shared stream has ended."""
-
-    reason: Reason
-    text: str
-
-
 class SharedStream:
     """One of them; `run()` reads it, in a task of its own."""
 
@@ -221,22 +208,21 @@ class SharedStream:
 
     async def run(self) -> None:
         """Hand out what comes, until the end."""
-        end = _End(Reason.UNREACHABLE, "reading was stopped")
+        end = AttemptFailed(Reason.UNREACHABLE, "reading was stopped")
         try:
             end = await self._read()
         finally:
             self._call.cancel()
             if self.takes and end.reason is not Reason.DRAINING:
                 self.failed_at = self._loop.time()
-            if self.state is StreamState.OPENING:
-                # Those that sit here will hear on their own streams.
-                self.state = StreamState.REFUSED
-            else:
-                self.state = StreamState.OVER
-                for seat in list(self._seats.values()):
-                    seat.cut_off(AttemptFailed(end.reason, f"the shared stream: {end.text}"))
+            # If it never was open, those that sit here will hear on their own streams.
+            seats = [] if self.state is StreamState.OPENING else list(self._seats.values())
+            self.state = StreamState.OVER
+            for seat in seats:
+                seat.cut_off(AttemptFailed(end.reason, f"the shared stream: {end}"))
 
-    async def _read(self) -> _End:
+    async def _read(self) -> AttemptFailed:
+        """Why it has ended."""
         reader = SharedReader()
         try:
             while (response := await self._call.read()) is not grpc.aio.EOF:
@@ -247,21 +233,16 @@ class SharedStream:
                         seat.put(shared.chunk)
                 if self.state is StreamState.OPENING:
                     self.state = StreamState.OPEN
-            return _End(Reason.ENDED_EARLY, "it ended")
+            return AttemptFailed(Reason.ENDED_EARLY, "it ended")
         except AttemptFailed as failed:
             # What would be about a generation is none of this stream's business.
-            violation = failed.reason in FINAL and self.state is not StreamState.OPENING
-            reason = Reason.CONTRACT_VIOLATION if violation else failed.reason
-            return _End(reason, str(failed))
+            return ContractViolation(str(failed)) if failed.reason in FINAL else failed
         except grpc.aio.AioRpcError as exc:
-            failure = rpc_failure(exc)
-            return _End(failure.reason, str(failure))
+            return rpc_failure(exc)
         except asyncio.CancelledError:
-            # As in attempt.py: was it us, or our call?
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if task_is_cancelled():
                 raise
-            return _End(Reason.UNREACHABLE, "it was closed on our side")
+            return AttemptFailed(Reason.UNREACHABLE, "it was closed on our side")
         except Exception as exc:  # noqa: BLE001 - a bug of ours must not end others' streams
             _log.exception("a shared stream cannot be read")
-            return _End(Reason.UNREACHABLE, repr(exc))
+            return AttemptFailed(Reason.UNREACHABLE, repr(exc))

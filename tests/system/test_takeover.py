@@ -95,6 +95,18 @@ def long_text(fleet: Product) -> tuple[dict[str, Any], str, dict[str, int]]:
     return request, answer["output"][-1]["content"][0]["text"], answer["usage"]
 
 
+def _strike(worker: FleetWorker, fate: str) -> None:
+    match fate:
+        case "killed":
+            worker.kill()
+        case "stub killed":
+            worker.kill_stub()
+        case "frozen":
+            worker.freeze()
+        case "drained":
+            worker.drain()
+
+
 @pytest.mark.parametrize("fate", ["killed", "stub killed", "frozen", "drained"])
 def test_a_stream_goes_on_whatever_happens_to_its_worker(
     whole_fleet: Product, long_text: tuple[dict[str, Any], str, dict[str, int]], fate: str
@@ -113,15 +125,7 @@ def test_a_stream_goes_on_whatever_happens_to_its_worker(
 
         worker = _serving(whole_fleet, noted())
         try:
-            match fate:
-                case "killed":
-                    worker.kill()
-                case "stub killed":
-                    worker.kill_stub()
-                case "frozen":
-                    worker.freeze()
-                case "drained":
-                    worker.drain()
+            _strike(worker, fate)
             events += stream
         finally:
             if fate == "frozen":
@@ -163,13 +167,7 @@ def test_so_do_many_that_share_a_stream(
             assert begun.acquire(timeout=20)
         assert whole_fleet.metric("gw_worker_inflight", worker=worker.address) >= SHARE_FROM
         try:
-            match fate:
-                case "killed":
-                    worker.kill()
-                case "stub killed":
-                    worker.kill_stub()
-                case "drained":
-                    worker.drain()
+            _strike(worker, fate)
             told = [answer.result() for answer in answers]
         finally:
             worker.stop()

@@ -66,6 +66,8 @@ class PlayedEngine:
                 for token_id in range(TRICKLE):
                     sink.tokens([token_id])
                     await asyncio.sleep(0.002)
+                sink.tokens([5, 200002])
+                return Stopped(200002)
             case "pause":
                 sink.started(0)
                 for token_id in range(2):
@@ -79,8 +81,7 @@ class PlayedEngine:
             case "wait":
                 sink.started(0)
                 await asyncio.get_running_loop().create_future()
-        if request.cache_salt != "trickle":
-            sink.started(1)
+        sink.started(1)
         sink.tokens([5, 200002])
         return Stopped(200002)
 
