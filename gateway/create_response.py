@@ -75,6 +75,10 @@ DEADLINE_MARGIN_S = 5
 # How often one request follows changes of its project's configuration.
 MAX_RELOADS = 2
 
+# What nobody reads as it comes is brought in few messages. Not fewer: what a worker has kept
+# is lost if it fails, and not charged if the client leaves.
+WHOLE_CHUNK_INTERVAL_MS = 500
+
 # <|endoftext|> is not among harmony's own stop tokens, but gpt-oss emits it.
 STOP_TOKEN_IDS = (RETURN, CALL, ENDOFTEXT)
 
@@ -172,6 +176,7 @@ async def create_response(
                     deadline_unix_ms=int((time.time() + model.max_duration_s) * 1000),
                     constraint=constraint,
                     top_logprobs=request.top_logprobs if request.wants_logprobs else None,
+                    chunk_interval_ms=0 if request.stream else WHOLE_CHUNK_INTERVAL_MS,
                 )
                 with (
                     stations.in_flight.generation() as interruption,

@@ -67,6 +67,8 @@ class Generation:
     # So many of the prompt's last ids are no prompt: they were generated, by a worker that failed.
     generated_tokens: int = 0
     cache_key: str = ""  # generations that are said to begin alike; "" = look at the prompt
+    # Nobody reads along: from one chunk to the next it may be so long. First and last do not wait.
+    chunk_interval_ms: int = 0
 
 
 class FinishReason(enum.Enum):

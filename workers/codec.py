@@ -40,6 +40,7 @@ class Job:
     deadline_unix_ms: int  # 0 = none
     shared_stream: str = ""  # where the chunks are wanted, under this number; "" = on its own
     number: int = 0
+    interval_ms: int = 0  # from chunk to chunk it may be so long
 
     @property
     def request_id(self) -> str:
@@ -117,6 +118,7 @@ def read_job(
         message.deadline_unix_ms,
         message.delivery.shared_stream,
         message.delivery.number,
+        message.delivery.interval_ms,
     )
 
 

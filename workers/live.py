@@ -80,6 +80,7 @@ class LiveGeneration:
         self.name = request_id
         self.channel = channel
         self.route = route  # may be changed until something is said
+        self.patience_s = 0.0  # of who hears it: no need for more chunks than one in so long
         self.task: asyncio.Task[wire.Finished | wire.Error] | None = None  # once it is begun
         self._outbox = outbox
         self._prompt_tokens = prompt_tokens
@@ -124,7 +125,7 @@ class LiveGeneration:
 
         What is held back goes with the next token that comes, or when the watch looks around.
         """
-        interval_s = self._interval_s()
+        interval_s = max(self._interval_s(), self.patience_s)
         with self._lock:
             now = time.monotonic()
             due = self._outbox.chunk_due(now, interval_s) or self._outbox.heartbeat_due(now)

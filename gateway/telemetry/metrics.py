@@ -161,7 +161,7 @@ class Metrics:
         ).labels(**gen_ai)
         self.longest_gap_s = Histogram(
             "gw_stream_longest_gap_seconds",
-            "The longest time between two chunks of one answer: what somebody who reads along feels",
+            "The longest time between two chunks of one stream: what somebody who reads along feels",
             buckets=_DURATION_S,
             registry=registry,
         )

@@ -137,7 +137,7 @@ class RequestTelemetry:
             self._worker = chunk.worker
             self._metrics.first_token_s.observe(now - self._started_at, self._exemplar)
             self._metrics.worker_first_token_s.labels(chunk.worker).observe(now - self._attempt_at)
-        elif now - self._last_token_at > self._longest_gap_s:
+        elif self.streamed and now - self._last_token_at > self._longest_gap_s:
             self._longest_gap_s = now - self._last_token_at
         self._last_token_at = now
 
@@ -164,7 +164,8 @@ class RequestTelemetry:
             self._metrics.per_token_s.observe(per_token_s, self._exemplar)
             if self._attempts == 1:
                 self._metrics.worker_per_token_s.labels(self._worker).observe(per_token_s)
-            self._metrics.longest_gap_s.observe(self._longest_gap_s, self._exemplar)
+            if self.streamed:  # the chunks of others are kept back until it is worth a message
+                self._metrics.longest_gap_s.observe(self._longest_gap_s, self._exemplar)
         self.enter("settle")
 
     def _gen_ai(self, outcome: str, usage: Usage) -> dict[str, str | int | float | bool | None]:

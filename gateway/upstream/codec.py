@@ -67,6 +67,8 @@ def encode_request(
 ) -> ModelInferRequest:
     """The one message of a ModelStreamInfer stream."""
     message = _generate_request(generation)
+    if generation.chunk_interval_ms:
+        message.delivery.interval_ms = generation.chunk_interval_ms
     if delivery is not None:
         message.delivery.shared_stream = delivery.shared_stream
         message.delivery.number = delivery.number

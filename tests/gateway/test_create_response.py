@@ -471,6 +471,16 @@ async def test_schemas_are_checked_before_anything_is_reserved(
     assert (refused.value.code, stage.happened) == ("invalid_json_schema", [])
 
 
+@pytest.mark.parametrize(("stream", "interval_ms"), [(True, 0), (False, 500)])
+async def test_what_nobody_reads_as_it_comes_is_brought_in_few_messages(
+    encoding: Encoding, hello: list[int], stream: bool, interval_ms: int
+) -> None:
+    stage = Stage([Chunk(hello, FinishReason.STOP)])
+    await run(stage, encoding, stream=stream)
+
+    assert stage.generations[0].chunk_interval_ms == interval_ms
+
+
 async def test_log_probabilities_are_asked_for_and_told(
     encoding: Encoding, hello: list[int]
 ) -> None:

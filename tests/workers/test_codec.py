@@ -45,6 +45,7 @@ def test_a_request_becomes_a_job() -> None:
             final_schema_json='{"type": "object"}',
         ),
         top_logprobs=0,
+        delivery=wire.Delivery(shared_stream="s-1", number=7, interval_ms=500),
     )
 
     assert _read(request, [1, 2]) == codec.Job(
@@ -59,6 +60,9 @@ def test_a_request_becomes_a_job() -> None:
             top_logprobs=0,
         ),
         deadline_unix_ms=5,
+        shared_stream="s-1",
+        number=7,
+        interval_ms=500,
     )
 
 

@@ -35,10 +35,10 @@ class _Gateway:
         request = wire.GenerateRequest(request_id=name, shared_stream=True)
         worker.submit([0], request.SerializeToString(), self.channel)
 
-    def ask(self, number: int, play: str = "") -> PlayedChannel:
+    def ask(self, number: int, play: str = "", *, interval_ms: int = 0) -> PlayedChannel:
         """One more generation; what is returned is its own stream."""
         self.answers[number] = Answer()
-        delivery = wire.Delivery(shared_stream=self.name, number=number)
+        delivery = wire.Delivery(shared_stream=self.name, number=number, interval_ms=interval_ms)
         return submit(self._worker, play, delivery=delivery)
 
     def read(self) -> wire.GenerateChunk:
@@ -104,6 +104,16 @@ def test_what_is_said_in_between_is_gathered() -> None:
         assert answer.token_ids == [*range(TRICKLE), 5, 200002]
     chunks = sum(len(answer.chunks) for answer in answers)
     assert len(gateway.messages) < chunks / 2
+
+
+def test_what_nobody_reads_as_it_comes_waits_for_its_end() -> None:
+    with _shared() as (_, gateway):
+        gateway.ask(1, "trickle", interval_ms=60_000)
+        gateway.ask(2, "trickle")
+        waits, goes = gateway.whole(1), gateway.whole(2)
+
+    assert waits.token_ids == goes.token_ids == [*range(TRICKLE), 5, 200002]
+    assert len(waits.chunks) == 2 < len(goes.chunks)
 
 
 def test_what_is_gathered_does_not_wait_for_more() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.played import (
+    TRICKLE,
     BrokenChannel,
     PlayedEngine,
     running_worker,
@@ -56,6 +57,17 @@ def test_what_cannot_be_said_ends_a_generation_and_frees_its_place() -> None:
         until(lambda: worker.load().running == 0)
 
     assert answer.error.code == wire.Error.ENGINE_FAILED
+
+
+def test_what_nobody_reads_as_it_comes_is_brought_in_few_messages() -> None:
+    with running_worker() as worker:
+        channel = submit(worker, "trickle", delivery=wire.Delivery(interval_ms=60_000))
+        answer = channel.answer()
+
+    assert answer.token_ids == [*range(TRICKLE), 5, 200002]
+    first, last = answer.chunks
+    assert list(first.token_ids)[:1] == [0], "the first word does not wait"
+    assert last.HasField("finished")
 
 
 def test_a_deadline_ends_a_generation() -> None:

@@ -35,12 +35,14 @@ class GenerateRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., ping: bool = ..., shared_stream: bool = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
 
 class Delivery(_message.Message):
-    __slots__ = ("shared_stream", "number")
+    __slots__ = ("shared_stream", "number", "interval_ms")
     SHARED_STREAM_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     shared_stream: str
     number: int
-    def __init__(self, shared_stream: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+    interval_ms: int
+    def __init__(self, shared_stream: _Optional[str] = ..., number: _Optional[int] = ..., interval_ms: _Optional[int] = ...) -> None: ...
 
 class OutputConstraint(_message.Message):
     __slots__ = ("functions", "call_required", "final_schema_json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
+from gateway.generation import Chunk
 from gateway.quota.usage import Usage
 from gateway.responses import errors
 from gateway.responses.errors import ApiError
@@ -61,3 +62,16 @@ def test_a_refusal_is_one_too(error: ApiError, counted: str) -> None:
 
     assert registry.get_sample_value("gw_outcomes_total", {"outcome": counted}) == 1
     assert registry.get_sample_value("gw_rejections_total", {"reason": error.code or ""}) == 1
+
+
+@pytest.mark.parametrize(("streamed", "counted"), [(True, 1), (False, 0)])
+def test_gaps_are_felt_by_who_reads_along(streamed: bool, counted: int) -> None:
+    registry = CollectorRegistry()
+    request = RequestTelemetry(Metrics(registry, model="m"), request_id="r", method="POST")
+    request.route, request.streamed = "responses", streamed
+    for token_id in (1, 2):
+        request.received(Chunk([token_id], worker="w"))
+    request.ended("completed", USAGE, None)
+    request.close(200)
+
+    assert registry.get_sample_value("gw_stream_longest_gap_seconds_count") == counted

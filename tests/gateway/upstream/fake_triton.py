@@ -213,7 +213,11 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
                     delivery = asked.request.delivery
                     shared = self.shared.get(delivery.shared_stream)
                     stream = Stream(asked, context, shared, delivery.number)
-                    asked.request.ClearField("delivery")  # where, not what
+                    # Where, which is not what.
+                    delivery.ClearField("shared_stream")
+                    delivery.ClearField("number")
+                    if not delivery.ListFields():
+                        asked.request.ClearField("delivery")
                     self.asked.append(asked)
                     await self.script(stream)
                 elif self.ready:

@@ -65,6 +65,14 @@ async def test_a_generation_arrives_at_the_worker_as_it_was_asked_for(
     ]
 
 
+async def test_a_worker_hears_that_nobody_reads_along(start_upstream: StartUpstream) -> None:
+    upstream = await start_upstream(count_to_three)
+
+    await upstream.generate(replace(GENERATION, chunk_interval_ms=500))
+
+    assert upstream.workers[0].asked[0].request.delivery.interval_ms == 500
+
+
 async def test_a_constraint_arrives_at_the_worker_word_for_word(
     start_upstream: StartUpstream,
 ) -> None:
