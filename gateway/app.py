@@ -48,7 +48,7 @@ from gateway.scheduler import QueueLimits, Scheduler
 from gateway.schema_compiler import SchemaCompiler
 from gateway.stations import ModelSettings, Stations
 from gateway.store.administration import Administration
-from gateway.store.connection import connect
+from gateway.store.connection import connect, connect_for_scripts
 from gateway.store.directory import Directory
 from gateway.store.guard import StoreGuard
 from gateway.store.identity import StoreIdentity
@@ -158,8 +158,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
     probe = RedisPing(redis_url, ca_file=ca_file)
     guard = StoreGuard(probe, on_mode=on_store_mode)
+    scripts = connect_for_scripts(redis_url, ca_file=ca_file)
     ledger = RedisLedger(
-        redis,
+        scripts,
         lease_ms=int(settings.lease_s * 1000),
         guard=guard,
         observe=metrics.store_operation,
@@ -363,6 +364,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
     async with (
         redis,
+        scripts,
         admin_redis,
         ping,
         probe,

@@ -23,7 +23,7 @@ from gateway.quota.reservation import Reservation
 from gateway.quota.usage import LeaseProgress, Usage
 from gateway.store import keys
 from gateway.store.administration import Administration
-from gateway.store.connection import connect
+from gateway.store.connection import connect, connect_for_scripts
 from gateway.store.ledger import RedisLedger
 from tests.stack.process import free_port
 from tests.stack.redis import start_redis
@@ -116,8 +116,11 @@ def kid(n: int) -> str:
 
 
 async def run(url: str, calls: int, rounds: int) -> bool:
-    async with connect(url, timeout_s=5, max_connections=CALLERS + 1) as redis:
-        bench = Bench(redis, RedisLedger(redis, lease_ms=3_600_000))
+    async with (
+        connect(url, timeout_s=5) as redis,
+        connect_for_scripts(url, timeout_s=5) as scripts,
+    ):
+        bench = Bench(redis, RedisLedger(scripts, lease_ms=3_600_000))
         version = (await redis.info("server"))["redis_version"]
         await bench.prepare()
         print(

@@ -18,6 +18,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from gateway.store.address import StoreAddress, is_one_server, read_address
+from gateway.store.pipe import Pipe
 
 # Redis answers our scripts in well under 1 ms; what remains is for a busy event
 # loop, whose own stalls count against the time-out as well. Who waits for less says so
@@ -43,63 +44,97 @@ def connect(
     whom to trust with TLS, instead of the machine's authorities.
     Raises ValueError if *url* is not one of Redis.
     """
-    common: dict[str, Any] = {
+    options = _options(timeout_s)
+    if _is_cluster(url):
+        return _cluster(url, options, max_connections, ca_file)
+    return Redis.from_pool(_pool(url, options, timeout_s, max_connections, ca_file))
+
+
+def connect_for_scripts(
+    url: str, *, timeout_s: float = TIMEOUT_S, ca_file: Path | None = None
+) -> Pipe | Store:
+    """For what requests wait for: a `Pipe`, or for a cluster a client. An async context manager.
+
+    Arguments as above. Raises ValueError.
+    """
+    if _is_cluster(url):
+        return connect(url, timeout_s=timeout_s, ca_file=ca_file)
+    # The pipe watches over answers itself; with a time-out redis-py makes a task of each command.
+    options = _options(timeout_s) | {"socket_timeout": None}
+    pool = _pool(url, options, timeout_s, 1, ca_file)
+    return Pipe(pool.make_connection, timeout_s=timeout_s)
+
+
+def _options(timeout_s: float) -> dict[str, Any]:
+    return {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "client_name": "llm-gateway",
     }
-    trusted = {} if ca_file is None else {"ssl_ca_certs": str(ca_file)}
+
+
+def _is_cluster(url: str) -> bool:
+    return not is_one_server(url) and read_address(url).kind == "cluster"
+
+
+def _pool(
+    url: str,
+    options: dict[str, Any],
+    timeout_s: float,
+    max_connections: int,
+    ca_file: Path | None,
+) -> BlockingConnectionPool:
+    """Of connections to one server, whichever it is at the moment."""
     if is_one_server(url):
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=max_connections,
-            timeout=timeout_s,
-            **common,
-            **(trusted if url.startswith("rediss:") else {}),
+        trusted = _trusted(ca_file) if url.startswith("rediss:") else {}
+        return BlockingConnectionPool.from_url(
+            url, max_connections=max_connections, timeout=timeout_s, **options, **trusted
         )
-        return Redis.from_pool(pool)
     address = read_address(url)
-    common |= {"username": address.username, "password": address.password}
-    if address.tls:
-        common |= {"ssl": True, **trusted}
-    if address.kind == "cluster":
-        return _cluster(address, common, max_connections)
-    return _sentinel(address, common, max_connections, timeout_s)
+    # Sentinels are asked one after the other: one that says nothing must not be the last.
+    of_sentinels = options | _identity(address, ca_file) | {"socket_timeout": timeout_s}
+    of_sentinels["username"] = address.sentinel_username
+    of_sentinels["password"] = address.sentinel_password
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        list(address.hosts), sentinel_kwargs=of_sentinels
+    )
+    return _BlockingSentinelPool(  # type: ignore[no-untyped-call]
+        address.service,
+        sentinel,
+        db=address.database,
+        max_connections=max_connections,
+        timeout=timeout_s,
+        **options,
+        **_identity(address, ca_file),
+    )
 
 
-def _cluster(address: StoreAddress, common: dict[str, Any], max_connections: int) -> Store:
+def _cluster(
+    url: str, options: dict[str, Any], max_connections: int, ca_file: Path | None
+) -> Store:
+    address = read_address(url)
     nodes = [ClusterNode(host, port) for host, port in address.hosts]
     client = RedisCluster(
         startup_nodes=nodes,
         max_connections=max_connections,
         # One that is away makes its own projects wait, not all of them.
         require_full_coverage=False,
-        **common,
+        **options,
+        **_identity(address, ca_file),
     )
     return cast("Store", client)
 
 
-def _sentinel(
-    address: StoreAddress, common: dict[str, Any], max_connections: int, timeout_s: float
-) -> Store:
-    own = {
-        "username": address.sentinel_username,
-        "password": address.sentinel_password,
-    }
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        list(address.hosts), sentinel_kwargs={**common, **own}
-    )
-    pool = _BlockingSentinelPool(  # type: ignore[no-untyped-call]
-        address.service,
-        sentinel,
-        db=address.database,
-        max_connections=max_connections,
-        timeout=timeout_s,
-        **common,
-    )
-    return Redis.from_pool(pool)
+def _identity(address: StoreAddress, ca_file: Path | None) -> dict[str, Any]:
+    """Who we are, and whom we trust."""
+    tls = {"ssl": True, **_trusted(ca_file)} if address.tls else {}
+    return {"username": address.username, "password": address.password, **tls}
+
+
+def _trusted(ca_file: Path | None) -> dict[str, str]:
+    return {} if ca_file is None else {"ssl_ca_certs": str(ca_file)}
 
 
 class _BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from redis.asyncio import Redis
-
 from gateway.quota.limits import Quota, QuotaScope
 from gateway.quota.reservation import (
     RateLimit,
@@ -26,6 +24,7 @@ from gateway.store import keys
 from gateway.store.errors import StoreUnavailable, ask_twice, store_errors
 from gateway.store.guard import Guard, Unguarded
 from gateway.store.patience import Patience
+from gateway.store.pipe import Scripting
 from gateway.store.replies import text
 from gateway.store.scope_state import Lease, read_lease
 from gateway.store.scripts import read_script
@@ -53,7 +52,7 @@ class RedisLedger:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Scripting,
         *,
         lease_ms: int,
         guard: Guard | None = None,
@@ -65,7 +64,6 @@ class RedisLedger:
         *observe* is told of every round trip: the operation, the word it was answered
         with or "unavailable" (cancelled as well), and how many seconds it took.
         """
-        self._redis = redis
         self._lease_ms = lease_ms
         self._guard = guard or Unguarded()
         self._observe = observe

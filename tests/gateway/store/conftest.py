@@ -14,7 +14,7 @@ from gateway.quota.limits import Limits
 from gateway.quota.reservation import Refused, Reservation, Stale
 from gateway.store import ledger as ledger_module
 from gateway.store.administration import Administration
-from gateway.store.connection import connect
+from gateway.store.connection import connect_for_scripts
 from gateway.store.ledger import RedisLedger
 from gateway.store.records import ProjectConfig
 from tests.walk.clock import with_settable_clock
@@ -62,10 +62,8 @@ async def ledger(
     """A ledger by *clock*, over our own kind of connections. Leases are two minutes long."""
     monkeypatch.setattr(ledger_module, "read_script", with_settable_clock)
     # A test machine may be busy for longer than a tenant should wait.
-    async with connect(
-        f"redis://127.0.0.1:{redis_port}", timeout_s=10, max_connections=16
-    ) as client:
-        yield RedisLedger(client, lease_ms=120_000)
+    async with connect_for_scripts(f"redis://127.0.0.1:{redis_port}", timeout_s=10) as scripts:
+        yield RedisLedger(scripts, lease_ms=120_000)
 
 
 CreateProject = Callable[..., Coroutine[Any, Any, ProjectConfig]]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.quota.reservation import Reservation
-from gateway.store.connection import connect
+from gateway.store.connection import connect, connect_for_scripts
 from gateway.store.errors import StoreUnavailable
 from gateway.store.ledger import RedisLedger
 from tests.gateway.store.conftest import KID, MODEL, PROJECT, until
 from tests.stack.process import free_port
 from tests.stack.redis import start_redis
+
+Connect = Callable[..., Any]
 
 
 async def reserve(ledger: RedisLedger) -> object:
@@ -31,11 +35,16 @@ async def reserve(ledger: RedisLedger) -> object:
     )
 
 
-async def test_a_redis_that_is_not_there_is_unavailable_at_once() -> None:
-    async with connect(f"redis://127.0.0.1:{free_port()}", timeout_s=0.05) as client:
+# As a cluster is asked, and as everything else is.
+both_ways = pytest.mark.parametrize("scripts_of", [connect, connect_for_scripts])
+
+
+@both_ways
+async def test_a_redis_that_is_not_there_is_unavailable_at_once(scripts_of: Connect) -> None:
+    async with scripts_of(f"redis://127.0.0.1:{free_port()}", timeout_s=0.05) as scripts:
         told: list[tuple[str, str]] = []
         ledger = RedisLedger(
-            client,
+            scripts,
             lease_ms=120_000,
             observe=lambda operation, result, _: told.append((operation, result)),
         )
@@ -46,12 +55,16 @@ async def test_a_redis_that_is_not_there_is_unavailable_at_once() -> None:
         assert told == [("reserve", "unavailable")] * 2
 
 
-async def test_a_frozen_redis_is_unavailable_after_two_time_outs(tmp_path: Path) -> None:
+@both_ways
+async def test_a_frozen_redis_is_unavailable_after_two_time_outs(
+    tmp_path: Path, scripts_of: Connect
+) -> None:
     port = free_port()
     with start_redis(port, tmp_path) as process:
-        async with connect(f"redis://127.0.0.1:{port}", timeout_s=0.05) as client:
+        url = f"redis://127.0.0.1:{port}"
+        async with connect(url) as client, scripts_of(url, timeout_s=0.05) as scripts:
             await client.hset(f"gw:{{{PROJECT}}}:cfg", "ver", "1")
-            ledger = RedisLedger(client, lease_ms=120_000)
+            ledger = RedisLedger(scripts, lease_ms=120_000)
             process.send(signal.SIGSTOP)
             try:
                 started_at = time.monotonic()
@@ -70,14 +83,16 @@ async def test_a_frozen_redis_is_unavailable_after_two_time_outs(tmp_path: Path)
             await until(is_back)
 
 
-async def test_a_redis_without_memory_is_unavailable(tmp_path: Path) -> None:
+@both_ways
+async def test_a_redis_without_memory_is_unavailable(tmp_path: Path, scripts_of: Connect) -> None:
     port = free_port()
     with start_redis(port, tmp_path):
-        async with connect(f"redis://127.0.0.1:{port}", timeout_s=5) as client:
+        url = f"redis://127.0.0.1:{port}"
+        async with connect(url) as client, scripts_of(url, timeout_s=5) as scripts:
             await client.hset(f"gw:{{{PROJECT}}}:cfg", "ver", "1")
             await client.config_set("maxmemory", "1")
             with pytest.raises(StoreUnavailable, match="OutOfMemory|OOM"):
-                await reserve(RedisLedger(client, lease_ms=120_000))
+                await reserve(RedisLedger(scripts, lease_ms=120_000))
 
 
 def test_an_address_that_is_none_of_redis_is_refused() -> None:
