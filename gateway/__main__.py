@@ -15,7 +15,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -122,6 +122,7 @@ async def _serve(
         tenant = _server(
             gateway.tenant_api,
             settings,
+            on_refused=gateway.count_no_request,
             certificate=settings.tls_certificate_file,
             key=settings.tls_key_file,
         )
@@ -167,12 +168,17 @@ async def _serve(
 
 
 def _server(
-    app: ASGIApp, settings: Settings, *, certificate: Path | None = None, key: Path | None = None
+    app: ASGIApp,
+    settings: Settings,
+    *,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    on_refused: Callable[[int, str], None] = lambda status, code: None,
 ) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http=http_protocol(header_timeout_s=settings.header_timeout_s),
+            http=http_protocol(header_timeout_s=settings.header_timeout_s, on_refused=on_refused),
             ws="none",
             lifespan="off",
             log_config=None,

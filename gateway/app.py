@@ -122,6 +122,11 @@ class Gateway:
         self._readiness.draining = True
         self._metrics.draining.set(1)
 
+    def count_no_request(self, status: int, code: str) -> None:
+        """Something has come on the tenants' port that is no request, and was refused."""
+        self._metrics.http_requests.labels("other", str(status), "false").inc()
+        self._metrics.rejections.labels(code).inc()
+
     async def end_requests(self) -> None:
         """Cut what is still being served, and wait until it is settled or put off."""
         await self._in_flight.end_all(SETTLE_DEADLINE_S + 1)

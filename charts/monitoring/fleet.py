@@ -137,7 +137,7 @@ def fleet() -> Dashboard:
                     exemplars=True,
                 ),
                 graph(
-                    "Where the time goes before the worker: stations, p95",
+                    "Where the time goes beside generating: stations, p95",
                     "queue: workers are busy; reserve and settle: Redis; render and validate: large requests; receive:"
                     " slow clients; authenticate: Redis, or an identity provider.",
                     "s",

@@ -46,8 +46,8 @@ def store() -> Dashboard:
                     limits=((60, "orange"), (300, "red")),
                 ),
                 number(
-                    "Tokens nobody is billed for",
-                    "Settlements given up, ever: each is in the log, whole.",
+                    "Settlements given up",
+                    "Responses that nobody is billed for, since the gateways began: each is in the log, whole.",
                     "short",
                     f"sum({of('gw_settlements_lost_total')})",
                     limits=((1, "red"),),
@@ -108,7 +108,7 @@ def store() -> Dashboard:
                 ),
                 graph(
                     "Memory of Redis",
-                    "It must not reach its limit: then nobody is admitted and nothing is billed.",
+                    "It must not reach its limit: then Redis takes nothing, and gateways go on without it for 15 minutes.",
                     "bytes",
                     {
                         "used": f"max({of('gw_redis_memory_used_bytes')})",
@@ -127,7 +127,7 @@ def store() -> Dashboard:
             "Is everything billed?": [
                 graph(
                     "Settlements",
-                    "What Redis answered. adjusted and lost should be about 0; duplicate is harmless.",
+                    "What Redis answered; all of them are charged. lost: it knew no lease, as of what was admitted without Redis. adjusted: another gateway had charged a part. duplicate: said again.",
                     "reqps",
                     {"{{verdict}}": total("gw_settle_verdicts_total", by="verdict")},
                 ),

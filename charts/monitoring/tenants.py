@@ -101,7 +101,7 @@ def tenants() -> Dashboard:
             "Budgets": [
                 graph(
                     "Used of the budget",
-                    "Of this day or month (UTC), what is reserved included.",
+                    "Of this day or month (UTC); what is being generated is not counted.",
                     "percentunit",
                     {
                         "{{project}} {{period}}": f"topk(10, {of('gw_project_budget_used_ratio', PROJECT)})"

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.asgi.answers import error_answer
 from gateway.asgi.in_flight import RequestsInFlight
+from gateway.iam.api_key import holds_secret
 from gateway.responses import errors
 from gateway.stations import Caller
 from gateway.telemetry.metrics import Metrics
@@ -105,7 +106,8 @@ def caller_known_of(scope: Scope) -> Caller | None:
 def _request_id(scope: Scope) -> str:
     """The client's own id if it sends a harmless one, so that both sides can find it."""
     sent = Headers(scope=scope).get("x-request-id", "")
-    return sent if _REQUEST_ID.fullmatch(sent) else new_request_id()
+    harmless = _REQUEST_ID.fullmatch(sent) and not holds_secret(sent)
+    return sent if harmless else new_request_id()
 
 
 def new_request_id() -> str:

@@ -16,7 +16,7 @@ Why not h11: docs/decisions/0011-http-protocol.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import httptools
@@ -48,6 +48,7 @@ class HttpProtocol(HttpToolsProtocol):
     """Use `http_protocol`."""
 
     header_timeout_s: ClassVar[float]
+    on_refused: ClassVar[Callable[[int, str], None]]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -228,6 +229,7 @@ class HttpProtocol(HttpToolsProtocol):
         request_id = new_request_id()
         said = {"request_id": request_id, "status": error.status, "code": error.code}
         self.logger.info("request refused", extra={FIELDS: said})
+        type(self).on_refused(error.status, error.code or error.type)
         answer = error_answer(error)
         headers = [
             *answer.raw_headers,
@@ -250,9 +252,15 @@ class HttpProtocol(HttpToolsProtocol):
 _OF_UPGRADES = (b"upgrade", b"http2-settings")
 
 
-def http_protocol(*, header_timeout_s: float) -> type[HttpProtocol]:
-    """What uvicorn is to make of each connection."""
-    return type("HttpProtocol", (HttpProtocol,), {"header_timeout_s": header_timeout_s})
+def http_protocol(
+    *,
+    header_timeout_s: float,
+    on_refused: Callable[[int, str], None] = lambda status, code: None,
+) -> type[HttpProtocol]:
+    """What uvicorn is to make of each connection. *on_refused* is told of what is no request, by
+    status and error code."""
+    options = {"header_timeout_s": header_timeout_s, "on_refused": staticmethod(on_refused)}
+    return type("HttpProtocol", (HttpProtocol,), options)
 
 
 def _unchunked(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:

@@ -42,6 +42,15 @@ class Scrapes:
         await self._next.wait()
 
 
+def _seconds(request: Request) -> float:
+    """Raises ValueError."""
+    text = request.query_params.get("seconds", "")
+    try:
+        return float(text) if text else DEFAULT_S
+    except ValueError:
+        raise ValueError(f"seconds must be a number, not {text[:40]!r}") from None
+
+
 def ops_api(
     registry: CollectorRegistry,
     why_not_ready: ReadinessCheck,
@@ -73,10 +82,7 @@ def ops_api(
     async def level(request: Request) -> Response:
         if request.method == "PUT":
             try:
-                log_level.set(
-                    request.query_params.get("level", ""),
-                    float(request.query_params.get("seconds", DEFAULT_S)),
-                )
+                log_level.set(request.query_params.get("level", ""), _seconds(request))
             except ValueError as exc:
                 usage = "PUT /log-level?level=DEBUG&seconds=600"
                 return PlainTextResponse(f"{exc}; for example: {usage}\n", status_code=400)

@@ -29,6 +29,7 @@ _PREFIXES: dict[KeyKind, str] = {"tenant": "gwk_", "admin": "gwa_"}
 _KINDS: dict[str, KeyKind] = {prefix: kind for kind, prefix in _PREFIXES.items()}
 _TOKEN = re.compile(r"((gw[ka]_)([0-9A-Za-z]{16})_([0-9A-Za-z]{32}))([0-9A-Za-z]{6})")
 _TOKEN_LENGTH = len("gwk__") + _KID_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
+_SECRET = re.compile(r"gw[ka]_[0-9A-Za-z]{16}_")
 _KID = re.compile(r"[0-9A-Za-z]{16}")
 
 
@@ -73,6 +74,11 @@ def parse(token: str) -> ApiKey | None:
     if match is None or match[5] != _checksum(match[1]):
         return None
     return ApiKey(kid=match[3], secret=match[4], kind=_KINDS[match[2]])
+
+
+def holds_secret(text: str) -> bool:
+    """Whether there may be a part of a key's secret in *text*."""
+    return _SECRET.search(text) is not None
 
 
 def redacted(kid: str, kind: KeyKind) -> str:

@@ -16,6 +16,7 @@ ORGANISATIONS = "gw:organisations"
 AUDIT = "gw:audit"
 REPLICAS = "gw:replicas"
 DURABLE = "gw:durable"
+PROBE = "gw:probe"
 
 
 def api_key(kid: str) -> str:

@@ -96,7 +96,7 @@ class LocalMode:
             gateways=gateways,
         )
         if answer is None:
-            raise StoreUnavailable(f"Redis is away, and the allowance of {project_id} is given")
+            raise StoreUnavailable(f"Redis is away, and {project_id} has used what it may without")
         if isinstance(answer, Refused):
             return answer
         self._on_admitted(_concern(known))

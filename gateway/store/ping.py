@@ -1,4 +1,4 @@
-"""Does Redis answer?"""
+"""Does Redis answer, and take what is written? One that is full, or a replica now, only answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from gateway.store import keys
 from gateway.store.connection import connect
 from gateway.store.errors import StoreUnavailable, store_errors
 
@@ -20,7 +21,7 @@ class RedisPing:
         """Why it does not, in words; None when it does."""
         try:
             with store_errors():
-                await self._store.ping()
+                await self._store.set(keys.PROBE, "1")
         except StoreUnavailable as exc:
             return f"Redis: {exc}"
         return None

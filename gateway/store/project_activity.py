@@ -39,11 +39,13 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Fullness:
-    """How much of its quotas a project has taken: 1 = the next request is refused."""
+    """How much of its quotas a project has taken."""
 
     name: str
     organisation_id: str
-    ratios: Mapping[Quota, float]  # of those that are limited
+    # Of those that are limited. Of rates and concurrency 1 means that the next request is
+    # refused; of budgets that all is used, what is being generated not counted.
+    ratios: Mapping[Quota, float]
 
 
 class ProjectActivity:
@@ -57,6 +59,30 @@ class ProjectActivity:
         self._begin = f"{int(unix_time() * 1000)}-0"
         self._read_to: dict[str, str] = {}  # ids of ledger entries, by project
         self._refusals: dict[str, dict[str, int]] = {}  # as they were last
+
+    async def begin(self) -> dict[str, int]:
+        """To be called before the first look: refusals from now on are told.
+
+        Returns the tokens that each project has used this month (UTC), of those that have used any.
+        """
+        month = month_of(int(self._unix_time()) // DAY_S)
+        used = {}
+        with store_errors():
+            project_ids = [text(each) for each in await self._redis.smembers(keys.PROJECTS)]
+        for asked in _in_trips(project_ids):
+            with store_errors():
+                pipeline = self._redis.pipeline(transaction=False)
+                for each in asked:
+                    pipeline.hgetall(keys.refusals(each))  # type: ignore[unused-awaitable]
+                    pipeline.hget(keys.quota_state(each), "p")  # type: ignore[unused-awaitable]
+                replies: list[Any] = await pipeline.execute()
+            for position, each in enumerate(asked):
+                refusals, packed = replies[2 * position : 2 * position + 2]
+                self._refusals[each] = _counts(refusals)
+                state = read_scope_state(packed)
+                if state.month == month and state.month_used:
+                    used[each] = state.month_used
+        return used
 
     async def look(self) -> dict[str, Activity]:
         """What has happened since the last look, in the projects that were active lately."""
@@ -114,8 +140,8 @@ class ProjectActivity:
                     pipeline.hgetall(keys.refusals(project_id))  # type: ignore[unused-awaitable]
                 replies: list[Any] = await pipeline.execute()
             for project_id, reply in zip(asked, replies, strict=True):
-                now = {quota: int(count) for quota, count in fields(reply).items()}
-                before = self._refusals.get(project_id, now)
+                now = _counts(reply)
+                before = self._refusals.get(project_id, {})  # created since we began
                 # Fewer than before: the count had ended, and began anew.
                 news = {
                     quota: count - before.get(quota, 0) if count >= before.get(quota, 0) else count
@@ -166,10 +192,10 @@ def _ratios(
         yield "concurrent_requests", live / limits.concurrent_requests
     day = int(now_s) // DAY_S
     if limits.daily_tokens is not None:
-        used = state.day_used + state.day_reserved if state.day == day else 0
+        used = state.day_used if state.day == day else 0
         yield "daily_tokens", used / limits.daily_tokens
     if limits.monthly_tokens is not None:
-        used = state.month_used + state.month_reserved if state.month == month_of(day) else 0
+        used = state.month_used if state.month == month_of(day) else 0
         yield "monthly_tokens", used / limits.monthly_tokens
 
 
@@ -184,6 +210,11 @@ def totals(entries: Sequence[LedgerEntry]) -> tuple[Counter[str], Counter[str]]:
         tokens["output"] += max(0, entry.usage.output_tokens)
         tokens["reasoning"] += max(0, entry.usage.reasoning_tokens)
     return requests, tokens
+
+
+def _counts(reply: Any) -> dict[str, int]:
+    """Refusals by quota."""
+    return {quota: int(count) for quota, count in fields(reply).items()}
 
 
 def _entry(project_id: str, entry_id: str, content: Any) -> LedgerEntry | None:

@@ -144,9 +144,9 @@ class Settler:
     @property
     def oldest_s(self) -> float:
         """How long the oldest of them has waited; 0 if none does."""
-        for settlement in self._waiting.values():
-            return max(0.0, self._unix_time() - settlement.made_at)
-        return 0.0
+        # Not the first of the line: who was refused goes to its end.
+        oldest = min((each.made_at for each in self._waiting.values()), default=None)
+        return 0.0 if oldest is None else max(0.0, self._unix_time() - oldest)
 
     @property
     def undurable(self) -> int:
@@ -275,8 +275,12 @@ class Settler:
             _log.exception("settlement of %s failed", settlement.response_id)
             return False
         self._observer.settled(verdict)
-        if verdict in ("lost", "adjusted"):
-            _log.warning("%s was settled after its lease: %s", settlement.response_id, verdict)
+        if verdict == "lost":
+            _log.info("%s is charged; Redis knew no lease of it", settlement.response_id)
+        elif verdict == "adjusted":
+            _log.warning(
+                "%s is charged; another gateway had charged a part", settlement.response_id
+            )
         self._undurable.append((self._monotonic(), settlement))
         self._observer.undurable(len(self._undurable))
         return True

@@ -46,10 +46,18 @@ def _plain(line: Mapping[str, object]) -> Mapping[str, object]:
     }
 
 
+def _tell_of_collectors_as_warnings(record: logging.LogRecord) -> bool:
+    """A collector that is away is no error of ours: those are looked for by this level."""
+    if record.name.startswith("opentelemetry.") and record.levelno == logging.ERROR:
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
 def configure_logs(level: str, stream: IO[str]) -> None:
     """Send the logs of this process, its libraries' included, to *stream*."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(_tell_of_collectors_as_warnings)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

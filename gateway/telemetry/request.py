@@ -53,6 +53,7 @@ class RequestTelemetry:
         self.kid: str | None = None
         self.project_id: str | None = None
         self.response_id: str | None = None
+        self._mine = {FIELDS: {"request_id": request_id}}  # for whatever is logged meanwhile
         self._metrics = metrics
         self._method = method
         self._trace = trace
@@ -79,7 +80,7 @@ class RequestTelemetry:
     def enter(self, station: str) -> None:
         """The request has left its last station, and is at this one."""
         self._leave()
-        _log.debug("%s: %s", self.request_id, station)
+        _log.debug("station: %s", station, extra=self._mine)
         self._station, self._station_since = station, time.perf_counter()
         if self._trace is not None:
             self._trace.enter(station)
@@ -119,7 +120,7 @@ class RequestTelemetry:
         self._metrics.dropped.labels(kind).inc(count)
 
     def attempt(self, worker: str, *, generated_tokens: int) -> AttemptWatch:
-        _log.debug("%s: %s, behind %d tokens", self.request_id, worker, generated_tokens)
+        _log.debug("asking %s, behind %d tokens", worker, generated_tokens, extra=self._mine)
         self._metrics.worker_attempts.labels(worker).inc()
         self._attempts += 1
         self._attempt_at = time.perf_counter()
@@ -192,9 +193,10 @@ class RequestTelemetry:
         if status is None or (self._outcome == "cancelled" and not self.error_code):
             status = CLIENT_CLOSED_REQUEST
         self._leave()
-        self._count(status, duration_s)
+        outcome = self._outcome_word(status) if self.route in GENERATING_ROUTES else None
+        self._count(status, duration_s, outcome)
         if self._trace is not None:
-            self._end(self._trace, status)
+            self._end(self._trace, status, outcome)
         usage = self._usage
         fields = {
             "request_id": self.request_id,
@@ -207,7 +209,7 @@ class RequestTelemetry:
             "route": self.route,
             "status": status,
             "code": self.error_code or None,
-            "outcome": self._outcome,
+            "outcome": outcome,
             "stream": self.streamed,
             "input_tokens": self._input_tokens if usage is None else usage.input_tokens,
             "cached_tokens": usage and usage.cached_tokens,
@@ -225,20 +227,19 @@ class RequestTelemetry:
         known = {name: value for name, value in fields.items() if value is not None}
         _log.info("request", extra={FIELDS: known})
 
-    def _count(self, status: int, duration_s: float) -> None:
+    def _count(self, status: int, duration_s: float, outcome: str | None) -> None:
         metrics = self._metrics
         metrics.http_requests.labels(self.route, str(status), str(self.streamed).lower()).inc()
         if self.error_code:
             metrics.rejections.labels(self.error_code).inc()
             if self.streamed and status == 200:
                 metrics.streams_cut.labels(_CUT_BY.get(self.error_code, "other")).inc()
-        if self.route in GENERATING_ROUTES:
-            word = self._outcome_word(status)
-            metrics.outcomes.labels(word).inc()
-            error_type = "" if word in ("ok", "incomplete") else word
+        if outcome is not None:
+            metrics.outcomes.labels(outcome).inc()
+            error_type = "" if outcome in ("ok", "incomplete") else outcome
             metrics.request_duration(duration_s, error_type, self._exemplar)
 
-    def _end(self, trace: RequestTrace, status: int) -> None:
+    def _end(self, trace: RequestTrace, status: int, outcome: str | None) -> None:
         trace.end(
             _PATHS.get(self.route, ""),
             status,
@@ -248,7 +249,7 @@ class RequestTelemetry:
                 "llm_gateway.project": self.project_id,
                 "llm_gateway.key": self.kid,
                 "llm_gateway.tier": self._tier,
-                "llm_gateway.outcome": self._outcome,
+                "llm_gateway.outcome": outcome,
                 "openai.api.type": "responses" if self.route == "responses" else None,
             },
         )

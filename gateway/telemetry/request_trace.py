@@ -21,6 +21,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 GENERATE = "generate"
+CANCELLED = 1  # gRPC's number for it
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -144,7 +145,9 @@ class AttemptTrace:
 
     def ended(self, failure: str) -> None:
         """*failure*: in a word of the gateway's metrics; empty if all went well."""
-        if failure:
+        if failure == "cancelled":  # the client left, mostly: no error of anybody
+            self._span.set_attribute("rpc.grpc.status_code", CANCELLED)
+        elif failure:
             self._span.set_attribute("error.type", failure)
             self._span.set_status(Status(StatusCode.ERROR, failure))
         self._span.end()

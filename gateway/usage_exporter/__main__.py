@@ -52,6 +52,7 @@ class Exporter:
         self._facts = facts
         self._tally = Tally(named=projects)
         self._looked_at = time.monotonic()
+        self._begun = False
         self._projects = ProjectCollector()
         registry.register(self._projects)
         self._looks = prometheus_client.Counter(
@@ -72,6 +73,9 @@ class Exporter:
         """Raises nothing: what was seen last is told until Redis answers again."""
         began = time.monotonic()
         try:
+            if not self._begun:
+                self._tally.begin(await self._activity.begin())
+                self._begun = True
             activity = await self._activity.look()
             self._tally.round(
                 {

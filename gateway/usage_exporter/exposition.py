@@ -81,7 +81,7 @@ def _quotas(snapshot: Snapshot) -> Iterable[Metric]:
     )
     budgets = GaugeMetricFamily(
         "gw_project_budget_used_ratio",
-        "How much of a budget of tokens is used or reserved, of the day or month (UTC)",
+        "How much of a budget of tokens is used, of the day or month (UTC)",
         labels=["project", "period"],
     )
     for project_id, fullness in snapshot.fullness.items():

@@ -3,12 +3,15 @@
 Counters must never go back, also when a project gains or loses its name: what it uses while it
 has none counts for `_other`, for good, and when it gets one its own counters begin at zero. So
 the sum of all is what everybody has used.
+
+Prometheus sees no increase in a series that is new: each is told as 0 first, and what it counts
+in the round after.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 OTHER = "_other"
@@ -42,13 +45,20 @@ class Tally:
         self._named = named
         self._used: dict[str, Used] = {OTHER: Used()}
         self._weights: dict[str, float] = {}  # of whoever has used anything of late
+        self._held: dict[str, Used] = {}  # of series that have been told as 0 only
 
-    def round(self, news: dict[str, Used], *, seconds: float) -> None:
+    def begin(self, used: Mapping[str, int]) -> None:
+        """Names for those who have used most tokens of late: of them is told also while they rest."""
+        self._weights = dict(used)
+        self._used |= {project_id: Used() for project_id in self._choose()}
+
+    def round(self, news: Mapping[str, Used], *, seconds: float) -> None:
         """What each project has used in the last so many seconds. Names are given first."""
         decay = 0.5 ** (seconds / HALF_LIFE_S)
         for project_id in list(self._weights):
             self._weights[project_id] *= decay
-            if self._weights[project_id] < 1:
+            # Who has a name keeps it until another wants it: its budget is still used.
+            if self._weights[project_id] < 1 and project_id not in self._used:
                 del self._weights[project_id]
         for project_id, used in news.items():
             tokens = used.tokens["input"] + used.tokens["output"]
@@ -57,10 +67,17 @@ class Tally:
         names = self._choose()
         for project_id in self._used.keys() - names - {OTHER}:
             del self._used[project_id]
-        for project_id in names - self._used.keys():
-            self._used[project_id] = Used()
-        for project_id, used in news.items():
+        held, self._held = self._held, {}
+        for project_id, used in held.items():
             self._used[project_id if project_id in names else OTHER].add(used)
+        new = names - self._used.keys()
+        self._used |= {project_id: Used() for project_id in new}
+        for project_id, used in news.items():
+            name = project_id if project_id in names else OTHER
+            if project_id in new:
+                self._held[project_id] = used
+            else:
+                self._used[name].add(used)
 
     @property
     def used(self) -> dict[str, Used]:

@@ -51,7 +51,7 @@ SLOW_REDIS = Fault(
     "Redis stands still for 80 ms, again and again, from the middle on",
     [
         ("fleet", "Time to first token"),
-        ("fleet", "Where the time goes before the worker: stations, p95"),
+        ("fleet", "Where the time goes beside generating: stations, p95"),
         ("store", "Round trips, p99"),
         ("store", "Not answered"),
     ],

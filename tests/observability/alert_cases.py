@@ -322,6 +322,15 @@ CASES = (
         {f'gw_project_budget_used_ratio{{{NS}, project="p", period="day"}}': "1x60"},
         {f'gw_project_budget_used_ratio{{{NS}, project="p", period="day"}}': "0.95x60"},
     ),
+    # A hard budget, which is never used to the last token; and limits that are not budgets.
+    Case(
+        "ProjectBudgetSpent",
+        {f'gw_project_limited_total{{{NS}, project="p", limit="monthly_tokens"}}': "0x50 3x10"},
+        {
+            f'gw_project_limited_total{{{NS}, project="p", limit="tokens_per_minute"}}': "0x50 3x10",
+            f'gw_project_limited_total{{{NS}, project="p", limit="daily_tokens"}}': "3x60",
+        },
+    ),
     # promtool's clock begins at 0: a look at second 600, and at each minute.
     # Gone: its last sample is of minute 10, and there is none any more.
     Case(

@@ -201,6 +201,13 @@ def test_what_is_no_http_is_told_so_in_json(product: Product, rubbish: bytes) ->
 
 
 def test_what_is_no_http_is_in_the_log_by_the_id_that_its_client_was_told(product: Product) -> None:
+    def counted() -> list[float]:
+        return [
+            product.metric("gw_rejections_total", reason="invalid_http"),
+            product.metric("gw_http_requests_total", route="other", code="400", stream="false"),
+        ]
+
+    before = counted()
     with connected(product) as raw:
         raw.sendall(b"GET / HTTP/9.9\r\n\r\n")
         answer = all_of(raw)
@@ -212,6 +219,7 @@ def test_what_is_no_http_is_in_the_log_by_the_id_that_its_client_was_told(produc
     wait_until(lambda: written() != [], "it was in the log")
     (line,) = written()
     assert (line["msg"], line["status"], line["code"]) == ("request refused", 400, "invalid_http")
+    assert counted() == [each + 1 for each in before]
 
 
 def test_a_body_that_is_no_http_is_told_so_in_json(product: Product, tenant: Tenant) -> None:

@@ -27,7 +27,7 @@ def test_a_request_is_one_line_of_json_without_key_or_text(product: Product) -> 
     wait_until(lambda: len(lines()) == 1, "the line was written")
     line = lines()[0]
     assert line["msg"] == "request"
-    assert (line["route"], line["status"], line["outcome"]) == ("responses", 200, "completed")
+    assert (line["route"], line["status"], line["outcome"]) == ("responses", 200, "ok")
     assert (line["project"], line["kid"]) == (tenant.project_id, tenant.key.split("_")[1])
     assert line["output_tokens"] == response["usage"]["output_tokens"]
     assert line["stream"] is True

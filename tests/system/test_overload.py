@@ -203,7 +203,7 @@ def test_a_client_that_leaves_the_queue_leaves_nothing_behind(
         )
     wait_until(lambda: _waiting(product) == 0, "it had left")
     [line] = _lines(product, guest)
-    assert (line["status"], line["outcome"]) == (499, "cancelled")
+    assert (line["status"], line["outcome"]) == (499, "client_cancel")
     assert product.usage(guest.project_id).get("input_tokens", 0) == 0
 
 

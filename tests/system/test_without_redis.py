@@ -85,7 +85,18 @@ def all_is_charged(product: Product, tenant: Tenant, usages: list[dict[str, int]
     assert product.gwctl("audit", "--project", tenant.project_id) == []
 
 
-@pytest.mark.parametrize("outage", [away, frozen])
+@contextmanager
+def full(product: Product, servers: ExitStack) -> Iterator[None]:
+    """Redis answers, and takes nothing that is to be written."""
+    with Redis.from_url(product.redis_url) as redis:
+        redis.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("outage", [away, frozen, full])
 def test_known_keys_are_served_and_charged_later(
     fragile: Product, servers: ExitStack, outage: Outage
 ) -> None:
@@ -116,6 +127,8 @@ def test_known_keys_are_served_and_charged_later(
             assert refused.headers["retry-after"] == "1"
             assert httpx.get(f"{fragile.ops_url}/readyz").status_code == 200
             assert fragile.metric("gw_degraded_admits_total", concern="rates") > 0
+            # Nor has it been taken for one that is back: the probe is four times a second.
+            assert fragile.metric("gw_store_mode") == AWAY
     all_is_charged(fragile, tenant, usages)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.iam.api_key import ENTROPY_BYTES, ApiKey, KeyKind, is_kid, mint, parse
+from gateway.iam.api_key import ENTROPY_BYTES, ApiKey, KeyKind, holds_secret, is_kid, mint, parse
 
 KEY = mint(bytes(range(ENTROPY_BYTES)))
 KINDS: list[KeyKind] = ["tenant", "admin"]
@@ -26,6 +26,13 @@ def test_a_minted_key_is_read_back_from_its_token(entropy: bytes, kind: KeyKind)
 def test_the_format_never_changes_for_keys_that_are_out_there() -> None:
     token = "gwk_7RiJxkEgOGusQGwp_7u7ED6UzpF5eHPrBI5AHumY7UBpOQIJz3LQWOY"
     assert parse(token) == KEY
+
+
+def test_a_secret_is_recognised_though_the_key_is_cut_or_wrapped() -> None:
+    for text in (KEY.token, f"x-{KEY.token}", KEY.token[:30], mint(bytes(48), "admin").token):
+        assert holds_secret(text)
+    for text in (KEY.kid, f"gwk_{KEY.kid}", "req_0123456789abcdef", ""):
+        assert not holds_secret(text)
 
 
 @given(st.text(max_size=80))

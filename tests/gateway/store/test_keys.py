@@ -43,7 +43,7 @@ def documented() -> set[str]:
 def test_every_key_is_documented_and_every_documented_key_exists() -> None:
     assert documented() == {pattern(name) for name in BUILDERS} | {
         *(keys.PROJECTS, keys.PEPPERS, keys.ORGANISATIONS),
-        *(keys.AUDIT, keys.REPLICAS, keys.DURABLE),
+        *(keys.AUDIT, keys.REPLICAS, keys.DURABLE, keys.PROBE),
     }
 
 

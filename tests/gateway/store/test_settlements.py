@@ -157,6 +157,23 @@ async def test_settlements_wait_while_redis_is_away_and_all_arrive() -> None:
     assert settler.oldest_s == 0
 
 
+async def test_the_oldest_is_told_though_those_that_were_refused_go_to_the_end_of_the_line() -> (
+    None
+):
+    ledger, now = FlakyLedger(), [0.0]
+    settler = settler_of(ledger, unix_time=lambda: now[0])
+    ledger.away = True
+    for number in range(40):
+        await settle(settler, f"r{number}")
+        now[0] += 1
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settler.run)
+        # A batch is 16 of the 40: the first of them come behind the others.
+        await until(lambda: next(iter(settler._waiting)) != "r0")
+        assert settler.oldest_s == 40.0
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_settlement_older_than_its_marker_is_given_up_and_not_charged_twice() -> None:
     ledger, now, watcher = FlakyLedger(), [0.0], Watcher()
     settler = settler_of(ledger, watcher, unix_time=lambda: now[0])

@@ -23,6 +23,13 @@ def log() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
+def test_a_collector_that_is_away_is_no_error_of_ours(log: io.StringIO) -> None:
+    logging.getLogger("opentelemetry.exporter").error("Failed to export")
+    logging.getLogger("gateway").error("a bug")
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["level"] for line in lines] == ["warning", "error"]
+
+
 @pytest.mark.parametrize(
     "told",
     ["a\nb\x00\x1b[31m", "\ud800", b"\xff", 2**70, {1: "\udfff"}, float("nan"), object()],

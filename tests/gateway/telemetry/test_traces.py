@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 from prometheus_client import CollectorRegistry
 
 from gateway.quota.usage import Usage
@@ -95,6 +96,18 @@ def test_what_is_open_when_a_request_ends_ends_with_it() -> None:
     request.close(None)
     assert [span.name for span in stage.spans()] == ["authenticate", "receive", "POST"]
     assert stage.told == [("exported", 3)]
+
+
+def test_a_client_that_left_is_no_error_of_the_worker() -> None:
+    stage = Stage()
+    trace = stage.begin([])
+    assert trace is not None
+    trace.enter("generate")
+    trace.attempt("worker:8001", generated_tokens=0).ended("cancelled")
+    trace.end("/v1/responses", 499, "", {})
+    asked = next(span for span in stage.spans() if span.name.endswith("ModelStreamInfer"))
+    assert asked.status.status_code is StatusCode.UNSET
+    assert (asked.attributes or {})["rpc.grpc.status_code"] == 1
 
 
 def test_a_stream_that_failed_after_its_200_is_an_error() -> None:
