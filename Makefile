@@ -204,6 +204,10 @@ test-observability: setup ## Watch the product under load: metrics, rules, dashb
 dashboards-preview: setup ## Draw the dashboards of a running product, faults included, for docs/observability.md
 	.venv/bin/python -m tests.observability $(PREVIEW)
 
+.PHONY: traces
+traces: .venv/installed ## Print the traces that a gateway on this machine sends (docs/observability.md)
+	.venv/bin/python -m tests.observability.print_traces
+
 .PHONY: proto
 proto: .venv-proto/installed ## Generate the Python of proto/ (committed, never edited)
 	.venv-proto/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto proto/wire/v1/*.proto

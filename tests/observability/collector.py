@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,8 +57,8 @@ class Collector:
 
 
 @contextmanager
-def running_collector() -> Iterator[Collector]:
-    """On a port that the system picks."""
+def running_collector(port: int = 0) -> Iterator[Collector]:
+    """On *port*; 0: one that the system picks."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -75,7 +75,7 @@ def running_collector() -> Iterator[Collector]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     collector = Collector(f"http://127.0.0.1:{server.server_port}/v1/traces")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -85,6 +85,16 @@ def running_collector() -> Iterator[Collector]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def as_tree(spans: Sequence[Span], parent_id: str = "", depth: int = 0) -> Iterator[str]:
+    """One trace in lines, in the order in which spans ended; it begins with who has no parent."""
+    for span in spans:
+        if span.parent_id == parent_id:
+            told = ", ".join(f"{name}={value}" for name, value in span.attributes.items())
+            error = " ERROR" if span.is_error else ""
+            yield f"{'  ' * depth}{span.name}{error}  {span.duration_ns / 1e6:.1f} ms  {told}"
+            yield from as_tree(spans, span.span_id, depth + 1)
 
 
 def _span(span: Mapping[str, Any], service: str, ids: Any) -> Span:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.observability.collector import Collector, Span, running_collector
+from tests.observability.collector import Collector, Span, as_tree, running_collector
 from tests.stack.product import Product, running_product
 from tests.system.http import MODEL, create, simulate, streamed
 from tests.system.waiting import wait_until
@@ -196,3 +196,16 @@ def test_what_reaches_the_collector_is_counted(traced: Traced) -> None:
         "spans are counted",
     )
     assert traced.product.metric("gw_trace_spans_total", result="failed") == 0
+
+
+def test_a_trace_is_printed_as_a_tree() -> None:
+    def span(name: str, span_id: str, parent_id: str, *, is_error: bool = False) -> Span:
+        told = {"llm_gateway.tier": "default"} if not parent_id else {}
+        return Span("s", name, "k", "t", span_id, parent_id, told, [], is_error, 1_500_000)
+
+    spans = [span("chat", "2", "1"), span("infer", "3", "2", is_error=True), span("POST", "1", "")]
+    assert [line.rstrip() for line in as_tree(spans)] == [
+        "POST  1.5 ms  llm_gateway.tier=default",
+        "  chat  1.5 ms",
+        "    infer ERROR  1.5 ms",
+    ]

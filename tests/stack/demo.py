@@ -101,4 +101,8 @@ What it has cost:
 The console, for a browser: {admin_url}/console/
 Sign in with the admin key: {admin_key}
 
+What it tells operators (docs/observability.md):
+
+  . .run/env && curl $GATEWAY_METRICS_URL
+
 Logs are in .run/, addresses and the key in .run/env. Ctrl-C stops everything."""
