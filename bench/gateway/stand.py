@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from bench.gateway.cores import move_to_the_first
 from bench.gateway.load import Ask, OpenStreams, to_floor, to_product
 from gateway.harmony.encoding import Encoding
 from gateway.harmony.render import encode, render
@@ -47,10 +48,13 @@ class Stand:
     directory: Path
     rounds: int
     seconds: float
+    own_core: bool  # the first is the gateways' and the floor's
 
     @classmethod
     @contextmanager
-    def running(cls, directory: Path, *, rounds: int, seconds: float) -> Iterator[Stand]:
+    def running(
+        cls, directory: Path, *, rounds: int, seconds: float, own_core: bool = False
+    ) -> Iterator[Stand]:
         """Start product and floor; stop them at the end."""
         with running_product(directory, worker_env=_WORKER) as product:
             port = free_port()
@@ -62,6 +66,9 @@ class Stand:
             url = f"http://127.0.0.1:{port}"
             try:
                 floor.wait_until(lambda: _answers(url), timeout_s=30)
+                if own_core:
+                    for pid in (product.gateway.pid, floor.pid):
+                        move_to_the_first(pid)
                 yield cls(
                     product=product,
                     floor=floor,
@@ -71,6 +78,7 @@ class Stand:
                     directory=directory,
                     rounds=rounds,
                     seconds=seconds,
+                    own_core=own_core,
                 )
             finally:
                 floor.stop()
@@ -87,6 +95,8 @@ class Stand:
             workers=self.product.triton_address,
             peppers=PEPPERS,
         ) as gateway:
+            if self.own_core:
+                move_to_the_first(gateway.pid)
             yield f"http://127.0.0.1:{port}", gateway.pid
 
     def of_product(self, **fields: object) -> Ask:
