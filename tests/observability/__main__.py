@@ -18,7 +18,8 @@ from pathlib import Path
 from redis import Redis
 
 from charts.monitoring.__main__ import BOARDS
-from tests.observability.dashboards import Panel, Shown, draw, panels, show
+from tests.observability.dashboards import Panel, Shown, panels, show
+from tests.observability.drawing import draw
 from tests.observability.scene import Scene, Tenants, everything, usual, watched_product
 from tests.stack.demo import Tenant
 from tests.system.http import simulate
