@@ -54,8 +54,8 @@ def fleet() -> Dashboard:
                     limits=((1, "orange"), (2.5, "red")),
                 ),
                 number(
-                    "Output tokens",
-                    "Generated for tenants, in a second.",
+                    "Output tokens a second",
+                    "Generated for tenants.",
                     "short",
                     total("gw_tokens_total", type="output"),
                 ),
@@ -151,14 +151,15 @@ def fleet() -> Dashboard:
             ],
             "How much?": [
                 graph(
-                    "Tokens",
+                    "Tokens a second",
                     "Of ended responses. cached is a part of input, reasoning of output.",
                     "short",
                     {"{{type}}": total("gw_tokens_total", by="type")},
                 ),
                 graph(
                     "Places",
-                    "In use: requests that hold one of the places that all workers have. When they meet, requests wait.",
+                    "In use: requests that hold one of the places that all workers have. When they meet, requests wait. In use may be"
+                    " more for moments: gateways give the last places at the same time, and one is held until its answer is sent.",
                     "short",
                     {
                         "in use": f"sum({of('gw_slots_in_use')})",

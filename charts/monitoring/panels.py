@@ -23,6 +23,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardLinkType,
     DataSourceRef,
     DataTransformerConfig,
+    DynamicConfigValue,
     Threshold,
     ThresholdsMode,
     VariableRefresh,
@@ -89,6 +90,7 @@ def graph(
     stacked: bool = False,
     exemplars: bool = False,
     limits: Sequence[tuple[float, str]] = (),
+    minimum: float | None = 0,
     maximum: float | None = None,
 ) -> timeseries.Panel:
     """Lines over time. *limits*: from which value on it is drawn in which colour."""
@@ -98,7 +100,6 @@ def graph(
         .description(description)
         .unit(unit)
         .datasource(DATASOURCE)
-        .min(0)
         .height(8)
         .span(width)
         .fill_opacity(30 if stacked else 5)
@@ -112,6 +113,8 @@ def graph(
     )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
+    if minimum is not None:
+        panel = panel.min(minimum)
     if maximum is not None:
         panel = panel.max(maximum)
     if limits:
@@ -155,20 +158,23 @@ def rows(
     queries: Queries,
     *,
     by: str,
-    unit: str = "short",
+    units: Mapping[str, str] | None = None,
     width: int = FULL,
 ) -> table.Panel:
-    """A table: a row for each value of the label *by*, a column for each query."""
+    """A table: a row for each value of the label *by*, a column for each query. *units*: of
+    columns that are no mere numbers."""
     panel = (
         table.Panel()
         .title(title)
         .description(description)
-        .unit(unit)
+        .unit("short")
         .datasource(DATASOURCE)
         .height(9)
         .span(width)
         .filterable(True)
     )
+    for column, unit in (units or {}).items():
+        panel = panel.override_by_name(column, [DynamicConfigValue(id_val="unit", value=unit)])
     names = {}
     for number_, (column, expr) in enumerate(queries.items()):
         ref = chr(ord("A") + number_)

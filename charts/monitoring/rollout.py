@@ -50,11 +50,8 @@ def rollout() -> Dashboard:
                 graph(
                     "Streams cut",
                     "Must stay 0. drain: a grace is too short; worker: workers went faster than streams could move.",
-                    "short",
-                    {
-                        "{{by}}": f"sum by (by) (increase({of('gw_streams_cut_total')}[$__rate_interval]))"
-                    },
-                    limits=((1, "red"),),
+                    "cps",
+                    {"{{by}}": total("gw_streams_cut_total", by="by")},
                 ),
                 graph(
                     "Requests by outcome",
@@ -74,7 +71,7 @@ def rollout() -> Dashboard:
                 graph(
                     "Takeovers",
                     "Generations that moved to another worker, and nobody noticed.",
-                    "reqps",
+                    "cps",
                     {"{{when}}": total("gw_worker_takeovers_total", by="when")},
                 ),
                 graph(

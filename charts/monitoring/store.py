@@ -84,7 +84,7 @@ def store() -> Dashboard:
                 graph(
                     "Not answered",
                     "Calls that ended without an answer, or were cancelled.",
-                    "reqps",
+                    "cps",
                     {
                         "{{op}}": f"sum by (op) ({rate('gw_store_op_seconds_count', result='unavailable')}) or sum by (op) (0 * {rate('gw_store_op_seconds_count')})"
                     },
@@ -128,7 +128,7 @@ def store() -> Dashboard:
                 graph(
                     "Settlements",
                     "What Redis answered; all of them are charged. lost: it knew no lease, as of what was admitted without Redis. adjusted: another gateway had charged a part. duplicate: said again.",
-                    "reqps",
+                    "cps",
                     {"{{verdict}}": total("gw_settle_verdicts_total", by="verdict")},
                 ),
                 graph(
@@ -150,14 +150,14 @@ def store() -> Dashboard:
                 graph(
                     "Leases renewed",
                     "failed: Redis did not answer; unknown: they had ended before.",
-                    "reqps",
+                    "cps",
                     {"{{result}}": total("gw_leases_renewed_total", by="result")},
                     width=QUARTER,
                 ),
                 graph(
                     "Leases reaped",
                     "Requests of gateways that were killed, charged by others.",
-                    "reqps",
+                    "cps",
                     {"reaped": total("gw_leases_reaped_total")},
                     width=QUARTER,
                 ),

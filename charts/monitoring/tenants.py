@@ -11,6 +11,7 @@ NAMED = 'project!="_other"'
 
 
 def tenants() -> Dashboard:
+    month = of("gw_project_budget_used_ratio", PROJECT, period="month")
     tokens = total("gw_project_tokens_total", PROJECT, type="input|output", by="project")
     return board(
         "tenants",
@@ -57,12 +58,13 @@ def tenants() -> Dashboard:
                         "requests": f"sum by (project) (increase({of('gw_project_requests_total', PROJECT)}[1h]))",
                         "refused": f"sum by (project) (increase({of('gw_project_limited_total', PROJECT)}[1h]))",
                         "fullest limit": f"max by (project) ({of('gw_project_quota_ratio', PROJECT)})",
-                        "of the month's budget": f"max by (project) ({of('gw_project_budget_used_ratio', PROJECT, period='month')})",
+                        "of the month's budget": f"max by (project) ({month})",
                     },
                     by="project",
+                    units={"fullest limit": "percentunit", "of the month's budget": "percentunit"},
                 ),
                 graph(
-                    "Tokens by project, the ten busiest",
+                    "Tokens a second by project, the ten busiest",
                     "A line that rises alone is a noisy neighbour: its share of the places is kept down by the queue.",
                     "short",
                     {"{{project}}": f"topk(10, {tokens})"},
@@ -77,7 +79,7 @@ def tenants() -> Dashboard:
                     stacked=True,
                 ),
                 graph(
-                    "Tokens by type",
+                    "Tokens a second by type",
                     "cached is a part of input, reasoning of output.",
                     "short",
                     {"{{type}}": total("gw_project_tokens_total", PROJECT, by="type")},
@@ -113,14 +115,15 @@ def tenants() -> Dashboard:
                     "Of the month's budget. Above 1: it ends within a week.",
                     "percentunit",
                     {
-                        "{{project}}": f"topk(10, {of('gw_project_budget_used_ratio', PROJECT, period='month')}"
-                        f" + 604800 * deriv({of('gw_project_budget_used_ratio', PROJECT, period='month')}[6h]))"
+                        # A slope of few points is none.
+                        "{{project}}": f"topk(10, {month}"
+                        f" + 604800 * (deriv({month}[6h]) and count_over_time({month}[6h]) >= 60))"
                     },
                     limits=((1, "red"),),
                 ),
                 graph(
-                    "Movers",
-                    "Tokens a second, beside the hour before: who has grown most.",
+                    "Movers: tokens a second, beside the hour before",
+                    "Who has grown most.",
                     "short",
                     {
                         "{{project}}": f"topk(10, sum by (project) (rate({of('gw_project_tokens_total', PROJECT, NAMED)}[15m]))"
@@ -128,6 +131,7 @@ def tenants() -> Dashboard:
                         f" or 0 * sum by (project) (rate({of('gw_project_tokens_total', PROJECT, NAMED)}[15m]))))"
                     },
                     width=FULL,
+                    minimum=None,
                 ),
             ],
         },

@@ -29,16 +29,22 @@ def workers() -> Dashboard:
             "As gateways see them": [
                 rows(
                     "Each worker",
-                    "Takes requests: 1, or the share of the gateways that think so. Failed: share of what it was asked.",
+                    "Takes requests: the share of the gateways that think so. Failed: of what it was asked.",
                     {
                         "takes requests": f"avg by (worker) ({of('gw_worker_up')})",
                         "in flight": f"sum by (worker) ({of('gw_worker_inflight')})",
                         "asked, a second": total("gw_worker_attempts_total", by="worker"),
                         "failed": f"({failures} or 0 * {attempts}) / {attempts}",
-                        "first token, s": mean("gw_worker_first_token_seconds", by="worker"),
-                        "per token, s": mean("gw_worker_time_per_token_seconds", by="worker"),
+                        "first token": mean("gw_worker_first_token_seconds", by="worker"),
+                        "per token": mean("gw_worker_time_per_token_seconds", by="worker"),
                     },
                     by="worker",
+                    units={
+                        "takes requests": "percentunit",
+                        "failed": "percentunit",
+                        "first token": "s",
+                        "per token": "s",
+                    },
                 ),
                 graph(
                     "First token, by worker",
@@ -70,7 +76,7 @@ def workers() -> Dashboard:
                     "Failures",
                     "unreachable, silent, ended_early: it died; overloaded, draining: it was polite; engine_failed: its"
                     " log tells.",
-                    "reqps",
+                    "cps",
                     {
                         "{{worker}} {{reason}}": total(
                             "gw_worker_failures_total", by="worker, reason"
@@ -81,17 +87,15 @@ def workers() -> Dashboard:
                 graph(
                     "Takeovers",
                     "Another worker went on, and no client noticed. mid_stream: behind tokens that were out.",
-                    "reqps",
+                    "cps",
                     {"{{when}}": total("gw_worker_takeovers_total", by="when")},
                     width=THIRD,
                 ),
                 graph(
                     "Ejections",
                     "How often gateways left a worker alone because it kept failing.",
-                    "short",
-                    {
-                        "{{worker}}": f"sum by (worker) (increase({of('gw_worker_ejections_total')}[$__rate_interval]))"
-                    },
+                    "cps",
+                    {"{{worker}}": total("gw_worker_ejections_total", by="worker")},
                     width=THIRD,
                 ),
             ],
@@ -128,8 +132,8 @@ def workers() -> Dashboard:
                     maximum=1,
                 ),
                 graph(
-                    "Tokens",
-                    "Computed, in a second: prompt and completion.",
+                    "Tokens a second",
+                    "Computed: prompt and completion.",
                     "short",
                     {
                         "{{pod}} {{kind}}": total(
@@ -151,7 +155,8 @@ def workers() -> Dashboard:
                 ),
                 graph(
                     "Time in the engine, by phase",
-                    "Seconds that generations spend, a second: queue for a place, prefill, decode.",
+                    "Seconds that generations spend, a second: queue for a place, prefill, decode. TensorRT-LLM tells it, the"
+                    " simulator does not.",
                     "short",
                     {"{{phase}}": total("worker_engine_seconds_total", by="phase")},
                     width=QUARTER,
@@ -171,28 +176,28 @@ def workers() -> Dashboard:
                     "Utilisation",
                     "Low beside a long queue: the engine waits for something else.",
                     "percent",
-                    {"{{pod}} {{gpu}}": f"max by (pod, gpu) ({of('DCGM_FI_DEV_GPU_UTIL')})"},
+                    {"{{pod}} GPU {{gpu}}": f"max by (pod, gpu) ({of('DCGM_FI_DEV_GPU_UTIL')})"},
                     width=QUARTER,
                 ),
                 graph(
                     "Memory",
                     "Weights and KV cache: nearly full is as it should be, and constant.",
                     "decmbytes",
-                    {"{{pod}} {{gpu}}": f"max by (pod, gpu) ({of('DCGM_FI_DEV_FB_USED')})"},
+                    {"{{pod}} GPU {{gpu}}": f"max by (pod, gpu) ({of('DCGM_FI_DEV_FB_USED')})"},
                     width=QUARTER,
                 ),
                 graph(
                     "Power",
                     "A GPU that draws less than the others throttles, or idles.",
                     "watt",
-                    {"{{pod}} {{gpu}}": f"max by (pod, gpu) ({of('DCGM_FI_DEV_POWER_USAGE')})"},
+                    {"{{pod}} GPU {{gpu}}": f"max by (pod, gpu) ({of('DCGM_FI_DEV_POWER_USAGE')})"},
                     width=QUARTER,
                 ),
                 graph(
                     "XID errors",
                     "The driver's last error; anything but 0 belongs to whoever looks after nodes.",
                     "short",
-                    {"{{pod}} {{gpu}}": f"max by (pod, gpu) ({of('DCGM_FI_DEV_XID_ERRORS')})"},
+                    {"{{pod}} GPU {{gpu}}": f"max by (pod, gpu) ({of('DCGM_FI_DEV_XID_ERRORS')})"},
                     width=QUARTER,
                     limits=((1, "red"),),
                 ),

@@ -65,7 +65,7 @@ NOISY_TENANT = Fault(
         ("fleet", "Waiting for a place"),
         ("fleet", "Time to first token"),
         ("fleet", "Turned away because workers are busy"),
-        ("tenants", "Tokens by project, the ten busiest"),
+        ("tenants", "Tokens a second by project, the ten busiest"),
         ("tenants", "Requests by status"),
     ],
 )
@@ -85,7 +85,7 @@ def main() -> int:
         Tenants(scene) as clients,
     ):
         projects = [scene.product.new_project(monthly_tokens=3_000_000) for _ in range(3)]
-        limited = scene.product.new_project(requests_per_minute=60)
+        limited = scene.product.new_project(requests_per_minute=20)
         for number in range(9):
             clients.client(projects[number % 3], usual, pause_s=0.3)
         clients.client(limited, everything, pause_s=0.5)

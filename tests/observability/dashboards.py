@@ -37,6 +37,7 @@ class Panel:
     maximum: float | None  # of the axis
     stacked: bool
     columns: Mapping[str, str]  # of a table: what its values are called
+    units: Mapping[str, str]  # of columns that have another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,12 @@ def panels(board: str) -> Iterator[Panel]:
 def _panel(board: str, panel: Mapping[str, Any]) -> Panel:
     defaults = panel.get("fieldConfig", {}).get("defaults", {})
     steps = defaults.get("thresholds", {}).get("steps", ())
+    units = {
+        each["matcher"]["options"]: said["value"]
+        for each in panel.get("fieldConfig", {}).get("overrides") or ()
+        for said in each["properties"]
+        if said["id"] == "unit"
+    }
     columns: Mapping[str, str] = {}
     for each in panel.get("transformations") or ():
         columns = each["options"].get("renameByName", columns)
@@ -77,6 +84,7 @@ def _panel(board: str, panel: Mapping[str, Any]) -> Panel:
         maximum=defaults.get("max"),
         stacked=defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal",
         columns=columns,
+        units=units,
     )
 
 

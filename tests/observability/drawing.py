@@ -224,10 +224,13 @@ def _draw_table(page: Page, box: Box, shown: Shown) -> None:
         return
     lines = [["", *columns]]
     for name in sorted(found):
-        cells = [found[name].get(column, math.nan) for column in columns]
-        lines.append(
-            [name, *("" if math.isnan(y) else value_text(y, shown.panel.unit) for y in cells)]
-        )
+        cells = [
+            value_text(found[name][column], shown.panel.units.get(column, shown.panel.unit))
+            if not math.isnan(found[name].get(column, math.nan))
+            else ""
+            for column in columns
+        ]
+        lines.append([name, *cells])
     line_height = SMALL_LINE + 8
     fitting = int(room.height // line_height)
     if len(lines) > fitting:

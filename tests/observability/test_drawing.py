@@ -164,6 +164,7 @@ def _shown(series: dict[str, list[tuple[float, float]]], title: str = "A panel")
         maximum=None,
         stacked=False,
         columns={},
+        units={},
     )
     found = [(name, Series({}, points)) for name, points in series.items()]
     return Shown(panel, found, empty=(), start=0, end=60, step_s=1)
