@@ -124,7 +124,7 @@ class Gateway:
 
     def count_no_request(self, status: int, code: str) -> None:
         """Something has come on the tenants' port that is no request, and was refused."""
-        self._metrics.http_requests.labels("other", str(status), "false").inc()
+        self._metrics.http_requests["other", str(status), "false"].inc()
         self._metrics.rejections.labels(code).inc()
 
     async def end_requests(self) -> None:
@@ -248,7 +248,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         tokens=tokens,
         trusted_proxy_hops=settings.trusted_proxy_hops,
         denylist=denylist,
-        observe=lambda result: metrics.authentications.labels(result).inc(),
+        observe=lambda result: metrics.authentications[result].inc(),
     )
     authenticator = Authenticator(directory, credentials)
 

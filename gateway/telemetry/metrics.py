@@ -6,8 +6,8 @@ tenant chose. One registry, made by `app.py`; nothing here is global.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -52,16 +52,21 @@ _LAG_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1)
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name")
 
 
-class _Children(dict[str, Histogram]):
-    """The series of a histogram by its label, found once: `labels()` costs as much as observing."""
+Labels = TypeVar("Labels", bound="str | tuple[str, ...]")
+Series = TypeVar("Series")
 
-    def __init__(self, make: Callable[[str], Histogram]) -> None:
+
+class ByLabel(dict[Labels, Series]):
+    """The series of a metric by its label or labels, each found once: `labels()` costs more than counting."""
+
+    def __init__(self, find: Callable[..., Series]) -> None:
+        """*find* is told the label, or the labels one by one."""
         super().__init__()
-        self._make = make
+        self._find: Callable[..., Series] = find
 
-    def __missing__(self, word: str) -> Histogram:
-        child = self[word] = self._make(word)
-        return child
+    def __missing__(self, labels: Labels) -> Series:
+        found = self[labels] = self._find(*((labels,) if isinstance(labels, str) else labels))
+        return found
 
 
 OUTCOMES: Final = (
@@ -74,27 +79,30 @@ CUT_BY: Final = ("worker", "drain", "timeout", "internal", "other")
 class Metrics:
     def __init__(self, registry: CollectorRegistry, *, model: str) -> None:
         ProcessCollector(registry=registry)
-        self.http_requests = Counter(
+        http_requests = Counter(
             "gw_http_requests",
             "HTTP requests answered",
             ("route", "code", "stream"),
             registry=registry,
         )
-        self.outcomes = Counter(
+        self.http_requests: ByLabel[tuple[str, ...], Counter] = ByLabel(http_requests.labels)
+        outcomes = Counter(
             "gw_outcomes", "How requests for responses ended", ("outcome",), registry=registry
         )
+        self.outcomes: ByLabel[str, Counter] = ByLabel(outcomes.labels)
         self.rejections = Counter(
             "gw_rejections",
             "Requests refused or failed, by the error's code",
             ("reason",),
             registry=registry,
         )
-        self.authentications = Counter(
+        authentications = Counter(
             "gw_authentications",
             "How authentications ended; stale: by what was known, because Redis does not answer",
             ("result",),
             registry=registry,
         )
+        self.authentications: ByLabel[str, Counter] = ByLabel(authentications.labels)
         self.streams_cut = Counter(
             "gw_streams_cut",
             "Streams that had begun and were ended with an error, by whose doing it was: worker,"
@@ -102,12 +110,13 @@ class Metrics:
             ("by",),
             registry=registry,
         )
-        self.tokens = Counter(
+        tokens = Counter(
             "gw_tokens",
             "Tokens of ended responses; cached is a part of input, reasoning of output",
             ("type",),
             registry=registry,
         )
+        self.tokens: ByLabel[str, Counter] = ByLabel(tokens.labels)
         request_tokens = Histogram(
             "gw_request_tokens",
             "Tokens of one response: input and output",
@@ -115,17 +124,18 @@ class Metrics:
             buckets=_TOKENS,
             registry=registry,
         )
-        self._request_tokens = _Children(request_tokens.labels)
+        self._request_tokens: ByLabel[str, Histogram] = ByLabel(request_tokens.labels)
         self.in_flight = Gauge(
             "gw_inflight_requests", "Responses that are being generated", registry=registry
         )
-        self.queue_wait_s = Histogram(
+        queue_wait_s = Histogram(
             "gw_queue_wait_seconds",
             "From a request's reservation until a worker had a place for it",
             ("tier",),
             buckets=_WAIT_S,
             registry=registry,
         )
+        self.queue_wait_s: ByLabel[str, Histogram] = ByLabel(queue_wait_s.labels)
         self.queue_refusals = Counter(
             "gw_queue_refusals",
             "Requests refused because the workers are busy: project_full, full, displaced or timeout",
@@ -144,7 +154,9 @@ class Metrics:
             buckets=_DURATION_S,
             registry=registry,
         )
-        self._durations = _Children(lambda word: durations.labels(**gen_ai, error_type=word))
+        self._durations: ByLabel[str, Histogram] = ByLabel(
+            lambda word: durations.labels(**gen_ai, error_type=word)
+        )
         self.first_token_s = Histogram(
             "gen_ai_server_time_to_first_token_seconds",
             "From the request's arrival to the first token of its answer",
@@ -172,14 +184,15 @@ class Metrics:
             buckets=_STATION_S,
             registry=registry,
         )
-        self._stations_s = _Children(stations_s.labels)
-        self.store_s = Histogram(
+        self._stations_s: ByLabel[str, Histogram] = ByLabel(stations_s.labels)
+        store_s = Histogram(
             "gw_store_op_seconds",
             "Round trips to Redis",
             ("op", "result"),
             buckets=_STORE_S,
             registry=registry,
         )
+        self.store_s: ByLabel[tuple[str, ...], Histogram] = ByLabel(store_s.labels)
         self.store_mode = Gauge(
             "gw_store_mode",
             "0: Redis answers; 1: it answers again, and is watched; 2: nobody asks it, requests are"
@@ -212,12 +225,13 @@ class Metrics:
             buckets=_STORE_S,
             registry=registry,
         )
-        self.settle_verdicts = Counter(
+        settle_verdicts = Counter(
             "gw_settle_verdicts",
             "What Redis answered to settlements; all but settled and duplicate should be rare",
             ("verdict",),
             registry=registry,
         )
+        self.settle_verdicts: ByLabel[str, Counter] = ByLabel(settle_verdicts.labels)
         self.settlements_undurable = Gauge(
             "gw_settlements_undurable",
             "Settlements that Redis has acknowledged and may still lose; said again if it does",
@@ -308,17 +322,18 @@ class Metrics:
 
     def _begin_at_zero(self) -> None:
         """Make the series that alerts ask for: a rate cannot see the first of what was not there."""
-        for metric, words in (
-            (self.outcomes, OUTCOMES),
-            (self.streams_cut, CUT_BY),
-            (self.tokens, ("input", "cached", "output", "reasoning")),
-            (self.worker_takeovers, ("before_first_token", "mid_stream")),
-            (self.degraded_admits, ("rates", "soft_budget", "hard_budget")),
-            (self.settle_verdicts, ("settled", "adjusted", "lost", "duplicate")),
-            (self.leases_renewed, ("renewed", "unknown", "failed")),
-        ):
+        begin: tuple[tuple[Callable[[str], object], Sequence[str]], ...] = (
+            (self.outcomes.__getitem__, OUTCOMES),
+            (self.tokens.__getitem__, ("input", "cached", "output", "reasoning")),
+            (self.settle_verdicts.__getitem__, ("settled", "adjusted", "lost", "duplicate")),
+            (self.streams_cut.labels, CUT_BY),
+            (self.worker_takeovers.labels, ("before_first_token", "mid_stream")),
+            (self.degraded_admits.labels, ("rates", "soft_budget", "hard_budget")),
+            (self.leases_renewed.labels, ("renewed", "unknown", "failed")),
+        )
+        for make, words in begin:
             for word in words:
-                metric.labels(word)
+                make(word)
         for tier in ServiceTier:
             for reason in ("project_full", "full", "displaced", "timeout"):
                 self.queue_refusals.labels(tier.value, reason)
@@ -358,4 +373,4 @@ class Metrics:
             metric.remove_by_labels({"worker": address})
 
     def store_operation(self, operation: str, result: str, seconds: float) -> None:
-        self.store_s.labels(operation, result).observe(seconds)
+        self.store_s[operation, result].observe(seconds)

@@ -110,7 +110,7 @@ class RequestTelemetry:
     def scheduled(self) -> None:
         assert self._reserved_at is not None and self._tier is not None
         self._waited_s = time.perf_counter() - self._reserved_at
-        self._metrics.queue_wait_s.labels(self._tier).observe(self._waited_s, self._exemplar)
+        self._metrics.queue_wait_s[self._tier].observe(self._waited_s, self._exemplar)
         self.enter("generate")
         self._in_flight = True
         self._metrics.in_flight.inc()
@@ -155,10 +155,10 @@ class RequestTelemetry:
         if self._trace is not None:
             self._trace.generation(self._gen_ai(outcome, usage))
         tokens = self._metrics.tokens
-        tokens.labels("input").inc(usage.input_tokens)
-        tokens.labels("cached").inc(usage.cached_tokens)
-        tokens.labels("output").inc(usage.output_tokens)
-        tokens.labels("reasoning").inc(usage.reasoning_tokens)
+        tokens["input"].inc(usage.input_tokens)
+        tokens["cached"].inc(usage.cached_tokens)
+        tokens["output"].inc(usage.output_tokens)
+        tokens["reasoning"].inc(usage.reasoning_tokens)
         if self._first_token_at is not None and self._output_tokens > 1:
             generating_s = self._last_token_at - self._first_token_at
             per_token_s = generating_s / (self._output_tokens - 1)
@@ -229,13 +229,13 @@ class RequestTelemetry:
 
     def _count(self, status: int, duration_s: float, outcome: str | None) -> None:
         metrics = self._metrics
-        metrics.http_requests.labels(self.route, str(status), str(self.streamed).lower()).inc()
+        metrics.http_requests[self.route, str(status), str(self.streamed).lower()].inc()
         if self.error_code:
             metrics.rejections.labels(self.error_code).inc()
             if self.streamed and status == 200:
                 metrics.streams_cut.labels(_CUT_BY.get(self.error_code, "other")).inc()
         if outcome is not None:
-            metrics.outcomes.labels(outcome).inc()
+            metrics.outcomes[outcome].inc()
             error_type = "" if outcome in ("ok", "incomplete") else outcome
             metrics.request_duration(duration_s, error_type, self._exemplar)
 

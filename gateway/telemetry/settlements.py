@@ -12,7 +12,7 @@ class SettlementTelemetry:
         self._metrics = metrics
 
     def settled(self, verdict: str) -> None:
-        self._metrics.settle_verdicts.labels(verdict).inc()
+        self._metrics.settle_verdicts[verdict].inc()
 
     def undurable(self, settlements: int) -> None:
         self._metrics.settlements_undurable.set(settlements)
