@@ -71,24 +71,28 @@ async def first_token(stand: Stand) -> list[Figure]:
 
 
 async def two_processes(stand: Stand) -> list[Figure]:
-    """Whether a request costs two gateways more than one: what they share is Redis.
+    """Whether a request costs two gateways more than one: what they share is Redis and workers.
 
-    With as many cores as are wanted, throughput is their number over the CPU of a request.
+    With as many cores as are wanted, throughput is their number over the CPU of a request. Here
+    two gateways share the cores as well, and each other's caches: so they are also measured
+    in turns with two that share nothing else.
     """
     one = stand.of_product(input=_of_200_tokens(stand))
-    pid = stand.product.gateway.pid
-    scaling = []
-    with stand.another_gateway() as (url, second_pid):
-        two = [one, to_product(url, stand.key, input=_of_200_tokens(stand))]
-        await _serve(two, WARM_UP)
+    scaling, sharing = [], []
+    with stand.another_gateway() as shared, stand.another_product() as unrelated:
+        replica, replica_pid = shared
+        stranger, stranger_pid = unrelated
+        text = _of_200_tokens(stand)
+        beside = to_product(replica, stand.key, input=text)
+        apart = to_product(stranger.url, stranger.new_project().key, input=text)
+        await _serve([one, beside, apart], WARM_UP)
         for _ in range(stand.rounds):
-            before_s = cpu_s(pid)
-            alone_count = await _serve([one], _requests(stand))
-            alone = (cpu_s(pid) - before_s) / alone_count
-            before_s = cpu_s(pid) + cpu_s(second_pid)
-            together_count = await _serve(two, _requests(stand))
-            together = (cpu_s(pid) + cpu_s(second_pid) - before_s) / together_count
-            scaling.append(2 * alone / together)
+            pid = stand.product.gateway.pid
+            alone_s = await _cpu_s_each(stand, [one], [pid])
+            shared_s = await _cpu_s_each(stand, [one, beside], [pid, replica_pid])
+            apart_s = await _cpu_s_each(stand, [one, apart], [pid, stranger_pid])
+            scaling.append(2 * alone_s / shared_s)
+            sharing.append(2 * apart_s / shared_s)
     return [
         Figure(
             "two gateways to one, requests a second and core",
@@ -96,8 +100,22 @@ async def two_processes(stand: Stand) -> list[Figure]:
             "times",
             SCALING_TARGET,
             at_least=True,
-        )
+        ),
+        Figure(
+            "the same, to two that share nothing but the machine",
+            median(sharing),
+            "times",
+            SCALING_TARGET,
+            at_least=True,
+        ),
     ]
+
+
+async def _cpu_s_each(stand: Stand, asks: Sequence[Ask], pids: Sequence[int]) -> float:
+    """CPU of these gateways for a request."""
+    before_s = sum(map(cpu_s, pids))
+    count = await _serve(asks, _requests(stand))
+    return (sum(map(cpu_s, pids)) - before_s) / count
 
 
 async def _serve(asks: Sequence[Ask], requests: int) -> int:

@@ -99,6 +99,14 @@ class Stand:
                 move_to_the_first(gateway.pid)
             yield f"http://127.0.0.1:{port}", gateway.pid
 
+    @contextmanager
+    def another_product(self) -> Iterator[tuple[Product, int]]:
+        """One that shares nothing with this but the machine, and its gateway's pid."""
+        with running_product(self.directory / "stranger", worker_env=_WORKER) as product:
+            if self.own_core:
+                move_to_the_first(product.gateway.pid)
+            yield product, product.gateway.pid
+
     def of_product(self, **fields: object) -> Ask:
         return to_product(self.product.url, self.key, **fields)
 
