@@ -99,8 +99,17 @@ class Attempt:
         """The worker has said its last word; only the stream's own end is to come."""
         return self._chunks.ended
 
+    async def begin(self) -> None:
+        """Send the request now, if there is a connection. To be awaited once, before all else.
+
+        What our caller does until it asks for the first chunk, the worker need not wait for.
+        """
+        if self.worker.connected:
+            self._start_call()
+            await asyncio.sleep(0)  # the call has a task of its own, which sends
+
     async def receive(self) -> Chunk:
-        """The next chunk; the first call sends the request. Raises AttemptFailed."""
+        """The next chunk; sends the request if that has not happened. Raises AttemptFailed."""
         if self._chunks.failure is not None:
             raise self._chunks.failure
         response = await self._read()
@@ -161,6 +170,9 @@ class Attempt:
                 await self.worker.connect()
         except TimeoutError as exc:
             raise AttemptFailed(Reason.UNREACHABLE, "no connection in time") from exc
+        self._start_call()
+
+    def _start_call(self) -> None:
         # Of the deadline gRPC takes care; it tells Triton too.
         timeout_s = None if self._end_at is None else self._end_at - self._loop.time()
         if self._generation.top_logprobs is None:

@@ -53,7 +53,7 @@ class TritonEngine:
     ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """One generation: chunks until one has a finish_reason.
 
-        Entering chooses a worker and awaits nothing. Leaving, in any way, cancels
+        Entering chooses a worker, and asks it if there is a connection. Leaving, in any way, cancels
         what is still running. A chunk without tokens and finish_reason means that
         a worker has accepted the generation, or is still at it; they are passed
         on so that a client's connection can be kept alive. `cached_tokens` may be said

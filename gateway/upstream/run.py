@@ -96,6 +96,11 @@ class Run:
         self._attempt = self._next_attempt()
         if self._attempt is None:
             raise UpstreamError(UpstreamFailure.NO_WORKER, "no worker is available")
+        try:
+            await self._attempt.begin()
+        except BaseException:  # then nobody leaves what nobody has entered
+            self._close("cancelled")
+            raise
         return self
 
     async def __aexit__(

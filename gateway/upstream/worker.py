@@ -72,6 +72,11 @@ class Worker:
         """Close the connection. Generations that still run on it fail."""
         await self._channel.close()
 
+    @property
+    def connected(self) -> bool:
+        """There is a connection, as far as gRPC knows."""
+        return self._channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def connect(self) -> None:
         """Wait until there is a connection, or gRPC knows that there is none.
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from gateway.generation import (
@@ -264,6 +265,35 @@ async def test_a_client_that_leaves_stops_the_worker(
             pass
 
     await until(lambda: upstream.workers[0].cancelled == 1)
+    assert upstream.load() == [(0, 0)]
+
+
+async def test_a_worker_that_is_connected_is_asked_before_anybody_listens(
+    start_upstream: StartUpstream,
+) -> None:
+    upstream = await start_upstream(count_to_three)
+    await upstream.token_ids()
+
+    async with upstream.engine.generate(GENERATION) as chunks:
+        await until(lambda: len(upstream.workers[0].asked) == 2)
+        assert [token async for chunk in chunks for token in chunk.token_ids] == [1, 2, 3]
+
+
+async def test_a_client_that_leaves_while_its_worker_is_being_asked_stops_it(
+    start_upstream: StartUpstream,
+) -> None:
+    upstream = await start_upstream(count_to_three)
+    await upstream.token_ids()
+
+    async def enter() -> None:
+        async with upstream.engine.generate(GENERATION):
+            raise AssertionError("entered")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(enter)
+        await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
     assert upstream.load() == [(0, 0)]
 
 
