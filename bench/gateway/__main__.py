@@ -23,7 +23,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.gateway import cores
 from bench.gateway.figures import Figure, table
 from bench.gateway.prefixes import multi_turn
 from bench.gateway.requests import first_token, plain, two_processes
@@ -51,26 +50,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS))
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many")
     parser.add_argument("--seconds", type=float, default=6, help="of each round")
-    parser.add_argument(
-        "--own-core",
-        action="store_true",
-        help="the gateway, and the floor, have the first core to themselves, as a pod should; all"
-        " else has the others",
-    )
     arguments = parser.parse_args()
 
     figures: list[Figure] = []
     with ExitStack() as running:
         directory = Path(running.enter_context(tempfile.TemporaryDirectory()))
-        if arguments.own_core:
-            cores.leave_the_first()  # before there are children, which inherit it
         stand = running.enter_context(
-            Stand.running(
-                directory,
-                rounds=arguments.rounds,
-                seconds=arguments.seconds,
-                own_core=arguments.own_core,
-            )
+            Stand.running(directory, rounds=arguments.rounds, seconds=arguments.seconds)
         )
         for name in arguments.only:
             print(f"measuring: {name}", file=sys.stderr, flush=True)

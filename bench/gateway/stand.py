@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 
-from bench.gateway.cores import move_to_the_first
 from bench.gateway.load import Ask, OpenStreams, to_floor, to_product
 from gateway.harmony.encoding import Encoding
 from gateway.harmony.render import encode, render
@@ -48,13 +47,10 @@ class Stand:
     directory: Path
     rounds: int
     seconds: float
-    own_core: bool  # the first is the gateways' and the floor's
 
     @classmethod
     @contextmanager
-    def running(
-        cls, directory: Path, *, rounds: int, seconds: float, own_core: bool = False
-    ) -> Iterator[Stand]:
+    def running(cls, directory: Path, *, rounds: int, seconds: float) -> Iterator[Stand]:
         """Start product and floor; stop them at the end."""
         with running_product(directory, worker_env=_WORKER) as product:
             port = free_port()
@@ -66,9 +62,6 @@ class Stand:
             url = f"http://127.0.0.1:{port}"
             try:
                 floor.wait_until(lambda: _answers(url), timeout_s=30)
-                if own_core:
-                    for pid in (product.gateway.pid, floor.pid):
-                        move_to_the_first(pid)
                 yield cls(
                     product=product,
                     floor=floor,
@@ -78,7 +71,6 @@ class Stand:
                     directory=directory,
                     rounds=rounds,
                     seconds=seconds,
-                    own_core=own_core,
                 )
             finally:
                 floor.stop()
@@ -95,16 +87,12 @@ class Stand:
             workers=self.product.triton_address,
             peppers=PEPPERS,
         ) as gateway:
-            if self.own_core:
-                move_to_the_first(gateway.pid)
             yield f"http://127.0.0.1:{port}", gateway.pid
 
     @contextmanager
     def another_product(self) -> Iterator[tuple[Product, int]]:
         """One that shares nothing with this but the machine, and its gateway's pid."""
         with running_product(self.directory / "stranger", worker_env=_WORKER) as product:
-            if self.own_core:
-                move_to_the_first(product.gateway.pid)
             yield product, product.gateway.pid
 
     def of_product(self, **fields: object) -> Ask:
