@@ -155,8 +155,7 @@ def workers() -> Dashboard:
                 ),
                 graph(
                     "Time in the engine, by phase",
-                    "Seconds that generations spend, a second: queue for a place, prefill, decode. TensorRT-LLM tells it, the"
-                    " simulator does not.",
+                    "Seconds that generations spend, a second: queue for a place, prefill, decode.",
                     "short",
                     {"{{phase}}": total("worker_engine_seconds_total", by="phase")},
                     width=QUARTER,

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.workers.prompts import engine_request, user
-from workers.engine import Ending, EngineFailed, EngineLoad, Stopped, TokenLogprob
+from workers.engine import Ending, EngineFailed, EngineLoad, EngineTotals, Stopped, TokenLogprob
 from workers.engines.simulator.engine import Simulator
+from workers.engines.simulator.prefix_cache import BLOCK_TOKENS
 from workers.engines.simulator.tokenizer import Tokenizer
 from workers.settings import SimulatorSettings
 
@@ -74,6 +75,27 @@ async def test_a_generation_comes_out_whole_and_leaves_nothing_behind(
     assert ending == Stopped(200002)
     assert tokenizer.decode(heard.token_ids) == "<|channel|>final<|message|>hello<|return|>"
     assert heard.cached_tokens == 0
+
+
+async def test_where_the_time_of_generations_went_is_told_as_an_engine_would(
+    tokenizer: Tokenizer,
+) -> None:
+    directive = 'SIM: {"queue_ms": 30, "first_token_ms": 40, "tokens_per_second": 100, "repeat": 5}'
+    request = engine_request(tokenizer, user(f"{directive}\n{'and so on ' * 40}"))
+    async with _simulator() as simulator:
+        await simulator.generate(request, Heard())
+        await simulator.generate(request, heard := Heard())
+        totals = simulator.load_now().totals
+    if not _PACE["preset"]:
+        assert totals == EngineTotals()
+        return
+    assert totals.queue_s >= 2 * 0.03
+    assert totals.prefill_s >= 2 * 0.04
+    # A token is held back from the one before: the loop may catch up with what it was late.
+    assert totals.decode_s >= (len(heard.token_ids) - 1) / 100
+    blocks = len(request.prompt) // BLOCK_TOKENS
+    assert totals.reused_blocks + totals.missed_blocks == 2 * blocks
+    assert totals.reused_blocks == (heard.cached_tokens or 0) // BLOCK_TOKENS > 0
 
 
 async def test_the_batch_is_limited_and_the_queue_is_first_come_first_served(

@@ -14,6 +14,7 @@ from workers.engines.simulator.batch import Batch, Member, Step
 from workers.engines.simulator.cost_model import CostModel
 from workers.engines.simulator.generation import Generation
 from workers.engines.simulator.plan import Plan
+from workers.engines.simulator.prefix_cache import BLOCK_TOKENS
 from workers.engines.simulator.progress import first_trap
 
 # A GPU does not wait for this process. What the loop was late is caught up, but not more
@@ -24,7 +25,10 @@ _CATCH_UP_S = 0.1
 class _Place(Member):
     """One generation's member of the batch."""
 
-    __slots__ = ("first_token_at", "generation", "seconds_a_token", "slow_after", "trap")
+    __slots__ = (
+        *("arrived_at", "admitted_at", "first_token_at", "last_token_at"),
+        *("cached_tokens", "generation", "seconds_a_token", "slow_after", "trap"),
+    )
 
     def __init__(self, generation: Generation, now: float) -> None:
         request, plan = generation.request, generation.plan
@@ -39,9 +43,26 @@ class _Place(Member):
             hold_s=(wanted.first_token_ms or 0) / 1000,
         )
         self.generation = generation
+        self.arrived_at = now
+        self.admitted_at = self.first_token_at = self.last_token_at = math.inf  # not yet
+        self.cached_tokens = 0
         # By a directive: no faster than this.
         self.seconds_a_token = 1 / wanted.tokens_per_second if wanted.tokens_per_second else 0.0
         self.slow_after = wanted.slow_after or 0
+
+    def totals(self, now: float) -> EngineTotals:
+        """Its part of the engine's, *now* that it has ended."""
+        admitted_at = min(self.admitted_at, now)
+        first_token_at = min(self.first_token_at, now)
+        blocks = self.prompt_tokens // BLOCK_TOKENS
+        reused = self.cached_tokens // BLOCK_TOKENS
+        return EngineTotals(
+            queue_s=admitted_at - self.arrived_at,
+            prefill_s=first_token_at - admitted_at,
+            decode_s=min(self.last_token_at, now) - first_token_at,
+            reused_blocks=reused,
+            missed_blocks=0 if self.admitted_at == math.inf else blocks - reused,
+        )
 
     def held_back(self, now: float) -> float:
         """When it may be stepped again, a token having come now."""
@@ -80,6 +101,7 @@ class ContinuousBatching:
             return await place.generation.done
         finally:
             self._batch.leave(place)
+            self._totals += place.totals(loop.time())
             self._look_soon(loop)  # somebody may take the place
 
     def load_now(self) -> EngineLoad:
@@ -120,6 +142,8 @@ class ContinuousBatching:
         self._totals += EngineTotals(iterations=1, iteration_s=step_s)
         for place in step.admitted:
             assert isinstance(place, _Place) and place.holding is not None
+            place.admitted_at = now
+            place.cached_tokens = place.holding.cached_tokens
             if not place.generation.done.done():
                 place.generation.sink.started(place.holding.cached_tokens)
         if self._step_ends_at <= now:
@@ -140,6 +164,8 @@ class ContinuousBatching:
 
     def _hand_out(self, place: _Place, now: float) -> None:
         if place.generated:
+            place.first_token_at = min(place.first_token_at, now)
+            place.last_token_at = now
             token_ids = place.generation.plan.token_ids
             place.generation.say(token_ids[place.generated - 1 : place.generated])
         if not place.over:
