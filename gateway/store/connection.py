@@ -59,9 +59,7 @@ def connect_for_scripts(
     """
     if _is_cluster(url):
         return connect(url, timeout_s=timeout_s, ca_file=ca_file)
-    # The pipe watches over answers itself; with a time-out redis-py makes a task of each command.
-    options = _options(timeout_s) | {"socket_timeout": None}
-    pool = _pool(url, options, timeout_s, 1, ca_file)
+    pool = _pool(url, _options(timeout_s), timeout_s, 1, ca_file)
     return Pipe(pool.make_connection, timeout_s=timeout_s)
 
 
@@ -93,8 +91,7 @@ def _pool(
             url, max_connections=max_connections, timeout=timeout_s, **options, **trusted
         )
     address = read_address(url)
-    # Sentinels are asked one after the other: one that says nothing must not be the last.
-    of_sentinels = options | _identity(address, ca_file) | {"socket_timeout": timeout_s}
+    of_sentinels = options | _identity(address, ca_file)
     of_sentinels["username"] = address.sentinel_username
     of_sentinels["password"] = address.sentinel_password
     sentinel = Sentinel(  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -56,11 +56,13 @@ class Pipe:
         self._make_connection = make_connection
         self._timeout_s = timeout_s
         self._line: _Line | None = None
+        self._is_open = False
         self._tasks: anyio.abc.TaskGroup
 
     async def __aenter__(self) -> Self:
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
+        self._is_open = True
         return self
 
     async def __aexit__(
@@ -69,6 +71,7 @@ class Pipe:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        self._is_open = False
         self._tasks.cancel_scope.cancel()
         return await self._tasks.__aexit__(kind, error, traceback)
 
@@ -78,6 +81,8 @@ class Pipe:
     async def call(self, *words: str | float | bytes) -> Any:
         """Redis's answer to a command. Raises RedisError or OSError; what was asked may have
         happened then."""
+        if not self._is_open:
+            raise RedisConnectionError("the gateway ends")
         command = hiredis.pack_command(words)  # type: ignore[arg-type]  # a tuple of any length
         line = self._line
         if line is None or line.is_over:
@@ -102,59 +107,78 @@ class _PipedScript:
 
 
 class _Line:
-    """One connection, from its making to its end."""
+    """One connection, from its making to its end.
+
+    Who asks only leaves its command here and waits for its answer: it can be cancelled at any
+    moment, and nothing that befalls the connection befalls it but a RedisConnectionError.
+    """
 
     def __init__(self, connection: AbstractConnection, timeout_s: float) -> None:
         self.is_over = False
         self._connection = connection
         self._timeout_s = timeout_s
-        self._unsent: list[tuple[bytes, asyncio.Future[Any]]] | None = []  # None: it is open
-        self._awaited: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
-        self._listening = anyio.CancelScope()
+        self._scope = anyio.CancelScope()  # of all that uses the connection
+        self._unsent: list[tuple[bytes, asyncio.Future[Any]]] = []
+        self._something_is_unsent = asyncio.Event()
+        self._awaited: deque[asyncio.Future[Any]] = deque()
         self._ticker: asyncio.TimerHandle | None = None
         self._silent_ticks = 0
 
-    async def ask(self, command: bytes) -> Any:
+    def ask(self, command: bytes) -> asyncio.Future[Any]:
+        """The answer to be awaited. Only while the line is not over."""
         answer = self._loop.create_future()
-        if self._unsent is None:
-            await self._send(command, answer)
-        else:
-            self._unsent.append((command, answer))
-        return await answer
+        self._unsent.append((command, answer))
+        self._something_is_unsent.set()
+        return answer
 
     async def run(self) -> None:
         """Ends when the connection does."""
         try:
-            with anyio.fail_after(CONNECT_S):
-                await self._connection.connect()  # type: ignore[no-untyped-call]
-            unsent, self._unsent = self._unsent, None
-            for command, answer in unsent or ():
-                if not answer.done():  # somebody still waits
-                    await self._send(command, answer)
-            with self._listening:
-                await self._listen()
-        except (RedisError, OSError) as exc:
-            self._end(f"{type(exc).__name__}: {exc}")
-        except Exception as exc:  # noqa: BLE001 - those who wait must hear of it
-            _log.exception("the connection to Redis failed")
-            self._end(repr(exc))
+            with self._scope:
+                await self._ends_with(self._connect)
+                if not self.is_over:
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(self._ends_with, self._speak)
+                        tasks.start_soon(self._ends_with, self._listen)
         finally:
             self._end("the gateway ends")
             with anyio.CancelScope(shield=True):
                 await self._connection.disconnect(nowait=True)
 
-    async def _send(self, command: bytes, answer: asyncio.Future[Any]) -> None:
-        self._awaited.append(answer)
-        if self._ticker is None:
-            self._tick_later()
+    async def _ends_with(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do *work*; if it fails, the line is over."""
         try:
-            await self._connection.send_packed_command(command, check_health=False)
-        except BaseException:
-            # redis-py leaves a connection on which half a command was sent.
-            answer.cancel()
-            self._end("another command was not sent")
-            raise
+            await work()
+        except (RedisError, OSError, RuntimeError) as exc:  # the last: uvloop, of what is closed
+            self._end(f"{type(exc).__name__}: {exc}")
+        except Exception as exc:  # noqa: BLE001 - those who wait must hear of it
+            _log.exception("the connection to Redis failed")
+            self._end(repr(exc))
+
+    async def _connect(self) -> None:
+        with anyio.fail_after(CONNECT_S):
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+        # So far each answer was waited for so long. From here on we watch over all of them together;
+        # with a time-out of its own redis-py makes a task of each write.
+        self._connection.socket_timeout = None
+
+    async def _speak(self) -> None:
+        while True:
+            await self._something_is_unsent.wait()
+            self._something_is_unsent.clear()
+            # Who has stopped waiting meanwhile need not ask.
+            waiting = [each for each in self._unsent if not each[1].done()]
+            self._unsent.clear()
+            if not waiting:
+                continue
+            self._awaited.extend(answer for _, answer in waiting)
+            if self._ticker is None:
+                self._silent_ticks = 0
+                self._tick_later()
+            await self._connection.send_packed_command(
+                [command for command, _ in waiting], check_health=False
+            )
 
     async def _listen(self) -> None:
         while True:
@@ -165,6 +189,8 @@ class _Line:
             except ResponseError as exc:
                 reply = exc  # is an answer, too
             self._silent_ticks = 0
+            if not self._awaited:
+                raise RedisConnectionError("an answer that nobody has asked for")
             answer = self._awaited.popleft()
             if answer.done():
                 continue  # nobody waits any more
@@ -174,7 +200,6 @@ class _Line:
                 answer.set_result(reply)
 
     def _tick_later(self) -> None:
-        self._silent_ticks = 0
         self._ticker = self._loop.call_later(self._timeout_s / TICKS, self._tick)
 
     def _tick(self) -> None:
@@ -185,17 +210,16 @@ class _Line:
         if self._silent_ticks > TICKS:
             self._end(f"no answer within {1000 * self._timeout_s:.0f} ms")
         else:
-            self._ticker = self._loop.call_later(self._timeout_s / TICKS, self._tick)
+            self._tick_later()
 
     def _end(self, why: str) -> None:
         """Nobody gets an answer any more. May be repeated: the first word counts."""
         self.is_over = True
+        self._scope.cancel()
         if self._ticker is not None:
             self._ticker.cancel()
-        self._listening.cancel()
-        unsent = () if self._unsent is None else (answer for _, answer in self._unsent)
-        for answer in (*self._awaited, *unsent):
+        for answer in (*self._awaited, *(answer for _, answer in self._unsent)):
             if not answer.done():
                 answer.set_exception(RedisConnectionError(why))
         self._awaited.clear()
-        self._unsent = []
+        self._unsent.clear()

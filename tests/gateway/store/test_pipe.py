@@ -206,3 +206,73 @@ async def test_who_still_waits_at_the_end_hears_of_it(tmp_path: Path) -> None:
                 await anyio.wait_all_tasks_blocked()
             process.send(signal.SIGCONT)
     assert heard == ["the gateway ends"]
+
+
+async def test_connections_that_are_killed_again_and_again_hang_nobody(
+    redis_port: int, redis: Redis
+) -> None:
+    """Each loses what was on its way, and no more. As a failover does with `CLIENT KILL`."""
+    answered = failed = 0
+    async with _pipe(redis_port) as pipe:
+        echo = pipe.register_script("return ARGV[1]")
+
+        async def ask(name: str) -> None:
+            nonlocal answered, failed
+            for number in range(40):
+                want = f"{name}.{number}".encode()
+                try:
+                    assert await echo(keys=[], args=[want, "x" * 900]) == want
+                    answered += 1
+                except (RedisError, OSError):
+                    failed += 1
+
+        async def kill() -> None:
+            while True:
+                await redis.client_kill_filter(_type="normal", skipme=True)
+                await anyio.sleep(0.001)
+
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as killing:
+                killing.start_soon(kill)
+                async with anyio.create_task_group() as asking:
+                    for caller in range(150):
+                        asking.start_soon(ask, str(caller))
+                killing.cancel_scope.cancel()
+        assert answered + failed == 150 * 40
+        assert failed > 0
+        await until(lambda: _answers(lambda: echo(keys=[], args=["still"])))
+
+
+async def test_a_frozen_redis_that_cannot_even_be_written_to_is_left(tmp_path: Path) -> None:
+    port, told = free_port(), list[str]()
+    with start_redis(port, tmp_path) as process:
+        async with _pipe(port, timeout_s=0.2) as pipe:
+            echo = pipe.register_script("return 1")
+            await until(lambda: _answers(lambda: echo(keys=[], args=[])))
+
+            async def ask() -> None:
+                try:
+                    await echo(keys=[], args=["x" * 1_000_000])
+                except RedisError as exc:
+                    told.append(str(exc))
+
+            process.send(signal.SIGSTOP)
+            try:
+                with anyio.fail_after(20):
+                    async with anyio.create_task_group() as tasks:
+                        for _ in range(30):
+                            tasks.start_soon(ask)
+            finally:
+                process.send(signal.SIGCONT)
+            assert set(told) == {"no answer within 200 ms"}
+            assert len(told) == 30
+            await until(lambda: _answers(lambda: echo(keys=[], args=[])))
+
+
+async def test_nothing_is_asked_after_its_end(redis_port: int) -> None:
+    async with _pipe(redis_port) as pipe:
+        script = pipe.register_script("return 1")
+        await script(keys=[], args=[])
+    for _ in range(2):
+        with pytest.raises(RedisError, match="the gateway ends"):
+            await script(keys=[], args=[])
