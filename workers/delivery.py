@@ -66,6 +66,7 @@ class Outbox:
         self._seq = 0
         self._spoke_at = arrived_at
         self._silenced = False
+        self._is_mute = True  # no token has been sent
         self._cached_tokens = 0
         self._started_at: float | None = None
         self._token_ids: list[int] = []
@@ -125,7 +126,7 @@ class Outbox:
     @property
     def urgent(self) -> bool:
         """First and last words never wait."""
-        return self._state is State.ENDED or (self._seq == 0 and self.has_news)
+        return self._state is State.ENDED or (self._is_mute and self.has_news)
 
     def chunk_due(self, now: float, interval_s: float) -> bool:
         """Whether there is something to send, and it is time."""
@@ -167,6 +168,7 @@ class Outbox:
             chunk.load.CopyFrom(load())
         self._seq += 1
         self._spoke_at = now
+        self._is_mute &= not self._token_ids
         self._token_ids = []
         self._logprobs = []
         return chunk

@@ -217,7 +217,7 @@ class HttpProtocol(HttpToolsProtocol):
         last: RequestResponseCycle | None = self.cycle
         # Not when it is about the rest of a request that has its answer already.
         if last is None or not last.response_complete or self._in_head:
-            self._write_refusal(error)
+            self._write_refusal(error, of_a_request=cycle is not None)
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -225,11 +225,12 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _write_refusal(self, error: ApiError) -> None:
+    def _write_refusal(self, error: ApiError, *, of_a_request: bool) -> None:
         request_id = new_request_id()
         said = {"request_id": request_id, "status": error.status, "code": error.code}
         self.logger.info("request refused", extra={FIELDS: said})
-        type(self).on_refused(error.status, error.code or error.type)
+        if not of_a_request:  # which is counted when it ends
+            type(self).on_refused(error.status, error.code or error.type)
         answer = error_answer(error)
         headers = [
             *answer.raw_headers,

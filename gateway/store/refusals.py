@@ -22,6 +22,8 @@ INTERVAL_S = 5.0
 KEPT_S = 2 * 86_400
 # Projects and quotas together; more are refused at once only by somebody who means harm.
 MAX_NOTED = 10_000
+# Redis-py packs a trip in one piece, on the event loop.
+WRITTEN_A_TRIP = 500
 
 
 class RefusalCounts:
@@ -44,16 +46,15 @@ class RefusalCounts:
 
     async def write(self) -> None:
         """What Redis does not take is forgotten: these are to be watched, not to be billed."""
-        noted, self._noted = self._noted, {}
-        if not noted:
-            return
+        noted, self._noted = list(self._noted.items()), {}
         try:
-            with store_errors():
-                pipeline = self._redis.pipeline(transaction=False)
-                for (project_id, quota), count in noted.items():
-                    key = keys.refusals(project_id)
-                    pipeline.hincrby(key, quota, count)  # type: ignore[unused-awaitable]  # queued
-                    pipeline.expire(key, KEPT_S)  # type: ignore[unused-awaitable]
-                await pipeline.execute()
+            for start in range(0, len(noted), WRITTEN_A_TRIP):
+                with store_errors():
+                    pipeline = self._redis.pipeline(transaction=False)
+                    for (project_id, quota), count in noted[start : start + WRITTEN_A_TRIP]:
+                        key = keys.refusals(project_id)
+                        pipeline.hincrby(key, quota, count)  # type: ignore[unused-awaitable]  # queued
+                        pipeline.expire(key, KEPT_S)  # type: ignore[unused-awaitable]
+                    await pipeline.execute()
         except StoreUnavailable as exc:
             _log.warning("refusals are not counted: %s", exc)

@@ -265,7 +265,7 @@ class RequestTelemetry:
                 return "limited"
             case "engine_overloaded" | "gateway_overloaded" | "shutting_down":
                 return "overloaded"
-            case "store_unavailable":
+            case "store_unavailable" | "identity_provider_unavailable":
                 return "store"
             case "model_error" | "timeout":
                 return "upstream"

@@ -46,12 +46,15 @@ class Exporter:
         registry: CollectorRegistry,
         *,
         projects: int,
+        held_s: float,
     ) -> None:
-        """*activity* and *facts* are what is asked of Redis; *projects*: how many have series."""
+        """*activity* and *facts* are what is asked of Redis; *projects*: how many have series;
+        *held_s*: how long a new one is told as 0."""
         self._activity = activity
         self._facts = facts
-        self._tally = Tally(named=projects)
+        self._tally = Tally(named=projects, held_s=held_s)
         self._looked_at = time.monotonic()
+        self._told_at = 0.0
         self._begun = False
         self._projects = ProjectCollector()
         registry.register(self._projects)
@@ -91,6 +94,9 @@ class Exporter:
             self._looks.labels("failed").inc()
             _log.warning("Redis is not available: %s", exc)
             return
+        now = time.monotonic()
+        self._tally.release(self._projects.snapshot.used, seconds=now - self._told_at)
+        self._told_at = now
         self._projects.snapshot = Snapshot(
             {project_id: used.copy() for project_id, used in self._tally.used.items()},
             fullness,
@@ -99,7 +105,7 @@ class Exporter:
         )
         self._looks.labels("done").inc()
         self._last.set(time.time())
-        self._took.set(time.monotonic() - began)
+        self._took.set(now - began)
 
 
 async def export(settings: ExporterSettings) -> None:
@@ -120,6 +126,7 @@ async def export(settings: ExporterSettings) -> None:
             partial(server_facts, redis),
             registry,
             projects=settings.projects,
+            held_s=settings.held_s,
         )
         server, thread = start_http_server(settings.port, settings.host, registry)
         _log.info("telling of projects on %s:%d", settings.host, settings.port)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from gateway.quota.limits import Quota
 from gateway.store.project_activity import Fullness
 from gateway.store.server_facts import ServerFacts
 from gateway.usage_exporter.tally import OTHER, Used
 
 BUDGETS = {"daily_tokens": "day", "monthly_tokens": "month"}
+QUOTAS: tuple[Quota, ...] = get_args(Quota)
 STATUSES = ("completed", "incomplete", "failed", "cancelled")
 TOKENS = ("input", "cached", "output", "reasoning")
 
@@ -63,8 +66,8 @@ def _usage(snapshot: Snapshot) -> Iterable[Metric]:
             requests.add_metric([project_id, status], used.requests[status])
         for kind in TOKENS:
             tokens.add_metric([project_id, kind], used.tokens[kind])
-        for quota, count in used.limited.items():
-            limited.add_metric([project_id, quota], count)
+        for quota in QUOTAS:
+            limited.add_metric([project_id, quota], used.limited[quota])
     return requests, tokens, limited
 
 

@@ -23,6 +23,8 @@ class ExporterSettings(BaseSettings):
     projects: Annotated[int, Field(ge=1, le=5000)] = 500
     # Between two looks. Prometheus need not ask more often.
     interval_s: Seconds = 15.0
+    # Twice as long as from scrape to scrape: what is new is told as 0 first, for so long.
+    held_s: Seconds = 60.0
     log_level: Annotated[str, Field(pattern=f"^({'|'.join(LEVELS)})$")] = "INFO"
     redis_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL"

@@ -4,8 +4,8 @@ Counters must never go back, also when a project gains or loses its name: what i
 has none counts for `_other`, for good, and when it gets one its own counters begin at zero. So
 the sum of all is what everybody has used.
 
-Prometheus sees no increase in a series that is new: each is told as 0 first, and what it counts
-in the round after.
+Prometheus sees no increase in a series that is new: each is told as 0 first, until whoever
+scrapes has had the time to see that, and then with what it counts.
 """
 
 from __future__ import annotations
@@ -39,18 +39,21 @@ class Used:
 
 
 class Tally:
-    """*named*: how many projects have figures of their own."""
+    """*named*: how many projects have figures of their own. *held_s*: how long a new series is
+    told as 0."""
 
-    def __init__(self, *, named: int) -> None:
+    def __init__(self, *, named: int, held_s: float) -> None:
         self._named = named
+        self._held_s = held_s
         self._used: dict[str, Used] = {OTHER: Used()}
         self._weights: dict[str, float] = {}  # of whoever has used anything of late
-        self._held: dict[str, Used] = {}  # of series that have been told as 0 only
+        # Of series that are told as 0: what they count, and for how long they are.
+        self._held: dict[str, tuple[Used, float]] = {}
 
     def begin(self, used: Mapping[str, int]) -> None:
         """Names for those who have used most tokens of late: of them is told also while they rest."""
         self._weights = dict(used)
-        self._used |= {project_id: Used() for project_id in self._choose()}
+        self._name(self._choose())
 
     def round(self, news: Mapping[str, Used], *, seconds: float) -> None:
         """What each project has used in the last so many seconds. Names are given first."""
@@ -67,17 +70,28 @@ class Tally:
         names = self._choose()
         for project_id in self._used.keys() - names - {OTHER}:
             del self._used[project_id]
-        held, self._held = self._held, {}
-        for project_id, used in held.items():
-            self._used[project_id if project_id in names else OTHER].add(used)
-        new = names - self._used.keys()
-        self._used |= {project_id: Used() for project_id in new}
+            self._used[OTHER].add(self._held.pop(project_id, (Used(), 0.0))[0])
+        self._name(names - self._used.keys())
         for project_id, used in news.items():
-            name = project_id if project_id in names else OTHER
-            if project_id in new:
-                self._held[project_id] = used
+            if project_id in self._held:
+                self._held[project_id][0].add(used)
             else:
-                self._used[name].add(used)
+                self._used[project_id if project_id in names else OTHER].add(used)
+
+    def release(self, told: Collection[str], *, seconds: float) -> None:
+        """These series have been told for *seconds* more, some of them as 0."""
+        for project_id in self._held.keys() & told:
+            used, told_s = self._held[project_id]
+            if told_s + seconds < self._held_s:
+                self._held[project_id] = (used, told_s + seconds)
+            else:
+                del self._held[project_id]
+                self._used.get(project_id, self._used[OTHER]).add(used)
+
+    def _name(self, project_ids: Collection[str]) -> None:
+        for project_id in project_ids:
+            self._used[project_id] = Used()
+            self._held[project_id] = (Used(), 0.0)
 
     @property
     def used(self) -> dict[str, Used]:

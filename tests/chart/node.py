@@ -142,7 +142,7 @@ class Node:
             "The usage exporter",
             [sys.executable, *container.command[1:]],
             log=container.directory / "log",
-            env={**container.env, "USAGE_EXPORTER_PORT": str(port)},
+            env={**container.env, "USAGE_EXPORTER_PORT": str(port), "USAGE_EXPORTER_HELD_S": "1"},
         )
         process.wait_until(lambda: accepts_connections(port), timeout_s=30)
         return process

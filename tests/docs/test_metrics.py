@@ -56,7 +56,7 @@ async def nothing() -> ServerFacts:
 
 def test_so_is_every_metric_of_the_usage_exporter() -> None:
     registry = CollectorRegistry()
-    Exporter(cast(ProjectActivity, None), nothing, registry, projects=1)
+    Exporter(cast(ProjectActivity, None), nothing, registry, projects=1, held_s=60)
     assert {each.name for each in registry.collect()} == set(documented(by_project=True))
 
 

@@ -128,6 +128,7 @@ def watched_product(directory: Path) -> Iterator[Scene]:
                 "REDIS_URL": product.redis_url,
                 "USAGE_EXPORTER_PORT": str(exporter_port),
                 "USAGE_EXPORTER_INTERVAL_S": "1",
+                "USAGE_EXPORTER_HELD_S": "2",
             },
         )
         stack.callback(exporter.stop)

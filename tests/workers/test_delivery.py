@@ -141,3 +141,14 @@ def test_first_and_last_words_do_not_wait_and_what_is_between_does() -> None:
     assert outbox.chunk_due(12.05, 0.05)
     outbox.end(wire.Finished(reason=wire.Finished.STOP))
     assert outbox.chunk_due(12.0, 0.05)
+
+
+def test_the_first_token_does_not_wait_though_a_heartbeat_was_before_it() -> None:
+    outbox = _outbox()
+    assert _next(outbox, now=15.0) is not None
+    outbox.start(0, now=15.1)
+    outbox.add([1])
+    assert outbox.chunk_due(15.1, 0.5)
+    _next(outbox, 15.1)
+    outbox.add([2])
+    assert not outbox.chunk_due(15.2, 0.5)
