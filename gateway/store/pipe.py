@@ -14,6 +14,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 CONNECT_S = 2.0
 # Silence is counted in ticks of the event loop, for the reason that patience.py gives.
 TICKS = 4
+
+_THE_END = "the gateway ends"
 
 
 class Script(Protocol):
@@ -73,7 +76,11 @@ class Pipe:
     ) -> bool | None:
         self._is_open = False
         self._tasks.cancel_scope.cancel()
-        return await self._tasks.__aexit__(kind, error, traceback)
+        try:
+            return await self._tasks.__aexit__(kind, error, traceback)
+        finally:
+            if self._line is not None:  # one that has never run tells nobody itself
+                self._line.end(_THE_END)
 
     def register_script(self, script: str) -> Script:
         return _PipedScript(self, script)
@@ -82,7 +89,7 @@ class Pipe:
         """Redis's answer to a command. Raises RedisError or OSError; what was asked may have
         happened then."""
         if not self._is_open:
-            raise RedisConnectionError("the gateway ends")
+            raise RedisConnectionError(_THE_END)
         command = hiredis.pack_command(words)  # type: ignore[arg-type]  # a tuple of any length
         line = self._line
         if line is None or line.is_over:
@@ -142,19 +149,19 @@ class _Line:
                         tasks.start_soon(self._ends_with, self._speak)
                         tasks.start_soon(self._ends_with, self._listen)
         finally:
-            self._end("the gateway ends")
+            self.end(_THE_END)
             with anyio.CancelScope(shield=True):
-                await self._connection.disconnect(nowait=True)
+                await self._ends_with(partial(self._connection.disconnect, nowait=True))
 
     async def _ends_with(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do *work*; if it fails, the line is over."""
         try:
             await work()
         except (RedisError, OSError, RuntimeError) as exc:  # the last: uvloop, of what is closed
-            self._end(f"{type(exc).__name__}: {exc}")
+            self.end(f"{type(exc).__name__}: {exc}")
         except Exception as exc:  # noqa: BLE001 - those who wait must hear of it
             _log.exception("the connection to Redis failed")
-            self._end(repr(exc))
+            self.end(repr(exc))
 
     async def _connect(self) -> None:
         with anyio.fail_after(CONNECT_S):
@@ -208,11 +215,11 @@ class _Line:
             return
         self._silent_ticks += 1
         if self._silent_ticks > TICKS:
-            self._end(f"no answer within {1000 * self._timeout_s:.0f} ms")
+            self.end(f"no answer within {1000 * self._timeout_s:.0f} ms")
         else:
             self._tick_later()
 
-    def _end(self, why: str) -> None:
+    def end(self, why: str) -> None:
         """Nobody gets an answer any more. May be repeated: the first word counts."""
         self.is_over = True
         self._scope.cancel()
