@@ -117,7 +117,7 @@ def tenants() -> Dashboard:
                     {
                         # A slope of few points is none.
                         "{{project}}": f"topk(10, {month}"
-                        f" + 604800 * (deriv({month}[6h]) and count_over_time({month}[6h]) >= 60))"
+                        f" + 604800 * (deriv({month}[6h]) and count_over_time({month}[6h]) >= 20))"
                     },
                     limits=((1, "red"),),
                 ),

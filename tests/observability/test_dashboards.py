@@ -76,6 +76,10 @@ def lived_through(scene: Scene) -> None:
     seen(
         "sum(rate(gw_project_tokens_total{project!='_other'}[5s]))", "tokens are counted by project"
     )
+    seen(
+        "max(count_over_time(gw_project_budget_used_ratio{period='month'}[6h])) > 20",
+        "a budget has been watched for long enough to have a slope",
+    )
     seen("gw:slo_availability:error_ratio_30d", "the promises are recorded")
 
 
