@@ -89,7 +89,7 @@ def tenants() -> Dashboard:
                     "By project and limit: the tenant asks for more than it has.",
                     "reqps",
                     {
-                        "{{project}} {{limit}}": f"topk(10, {total('gw_project_limited_total', PROJECT, by='project, limit')})"
+                        "{{project}} {{limit}}": f"topk(10, {total('gw_project_limited_total', PROJECT, by='project, limit')} > 0)"
                     },
                 ),
                 graph(
