@@ -77,20 +77,18 @@ async def two_processes(stand: Stand) -> list[Figure]:
     two gateways share the cores as well, and each other's caches: so they are also measured
     in turns with two that share nothing else.
     """
-    one = stand.of_product(input=_of_200_tokens(stand))
+    text = _of_200_tokens(stand)
+    one = stand.of_product(input=text)
+    pid = stand.product.gateway.pid
     scaling, sharing = [], []
-    with stand.another_gateway() as shared, stand.another_product() as unrelated:
-        replica, replica_pid = shared
-        stranger, stranger_pid = unrelated
-        text = _of_200_tokens(stand)
+    with stand.another_gateway() as (replica, replica_pid), stand.another_product() as stranger:
         beside = to_product(replica, stand.key, input=text)
         apart = to_product(stranger.url, stranger.new_project().key, input=text)
         await _serve([one, beside, apart], WARM_UP)
         for _ in range(stand.rounds):
-            pid = stand.product.gateway.pid
             alone_s = await _cpu_s_each(stand, [one], [pid])
             shared_s = await _cpu_s_each(stand, [one, beside], [pid, replica_pid])
-            apart_s = await _cpu_s_each(stand, [one, apart], [pid, stranger_pid])
+            apart_s = await _cpu_s_each(stand, [one, apart], [pid, stranger.gateway.pid])
             scaling.append(2 * alone_s / shared_s)
             sharing.append(2 * apart_s / shared_s)
     return [

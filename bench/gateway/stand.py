@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,11 +89,9 @@ class Stand:
         ) as gateway:
             yield f"http://127.0.0.1:{port}", gateway.pid
 
-    @contextmanager
-    def another_product(self) -> Iterator[tuple[Product, int]]:
-        """One that shares nothing with this but the machine, and its gateway's pid."""
-        with running_product(self.directory / "stranger", worker_env=_WORKER) as product:
-            yield product, product.gateway.pid
+    def another_product(self) -> AbstractContextManager[Product]:
+        """One that shares nothing with this but the machine."""
+        return running_product(self.directory / "stranger", worker_env=_WORKER)
 
     def of_product(self, **fields: object) -> Ask:
         return to_product(self.product.url, self.key, **fields)

@@ -86,7 +86,7 @@ class Tally:
                 self._held[project_id] = (used, told_s + seconds)
             else:
                 del self._held[project_id]
-                self._used.get(project_id, self._used[OTHER]).add(used)
+                self._used[project_id].add(used)
 
     def _name(self, project_ids: Collection[str]) -> None:
         for project_id in project_ids:
