@@ -75,8 +75,8 @@ DEADLINE_MARGIN_S = 5
 # How often one request follows changes of its project's configuration.
 MAX_RELOADS = 2
 
-# What nobody reads as it comes is brought in few messages. Not fewer: what a worker has kept
-# is lost if it fails, and not charged if the client leaves.
+# What nobody reads as it comes is brought in few messages, a short answer in one. Not fewer:
+# what a worker has kept is lost if it fails, and not charged if the client leaves.
 WHOLE_CHUNK_INTERVAL_MS = 500
 
 # <|endoftext|> is not among harmony's own stop tokens, but gpt-oss emits it.

@@ -67,7 +67,7 @@ class Generation:
     # So many of the prompt's last ids are no prompt: they were generated, by a worker that failed.
     generated_tokens: int = 0
     cache_key: str = ""  # generations that are said to begin alike; "" = look at the prompt
-    # Nobody reads along: from one chunk to the next it may be so long. First and last do not wait.
+    # Nobody reads along: from one chunk to the next, and to the first, it may be so long.
     chunk_interval_ms: int = 0
 
 
@@ -90,6 +90,7 @@ class Chunk:
     cached_tokens: int | None = None  # when it is known; the last one said holds
     worker: str = ""  # address of the worker that sent it
     logprobs: Sequence[TokenLogprob] = ()  # one for each of token_ids, if they were asked for
+    first_token_age_s: float = 0.0  # the first one was generated so long ago, and held back
 
 
 class AttemptWatch(Protocol):

@@ -67,6 +67,9 @@ class Outbox:
         self._spoke_at = arrived_at
         self._silenced = False
         self._is_mute = True  # no token has been sent
+        self._first_token_at: float | None = None
+        # Nobody reads along: from one chunk to the next, and to the first, it may be so long.
+        self.patience_s = 0.0
         self._cached_tokens = 0
         self._started_at: float | None = None
         self._token_ids: list[int] = []
@@ -80,8 +83,12 @@ class Outbox:
         self._cached_tokens = cached_tokens
         self._started_at = now
 
-    def add(self, token_ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> None:
+    def add(
+        self, token_ids: Sequence[int], now: float, logprobs: Sequence[TokenLogprob] = ()
+    ) -> None:
         assert self._state is State.OPEN and self._started_at is not None
+        if self._first_token_at is None and token_ids:
+            self._first_token_at = now
         assert len(logprobs) in (0, len(token_ids))
         self._token_ids.extend(token_ids)
         self._logprobs.extend(logprobs)
@@ -125,12 +132,22 @@ class Outbox:
 
     @property
     def urgent(self) -> bool:
-        """First and last words never wait."""
-        return self._state is State.ENDED or (self._is_mute and self.has_news)
+        """The last word never waits, and the first one only if nobody reads along."""
+        is_first = self._is_mute and self.has_news
+        return self._state is State.ENDED or (is_first and not self.patience_s)
 
     def chunk_due(self, now: float, interval_s: float) -> bool:
-        """Whether there is something to send, and it is time."""
-        return self.urgent or (self.has_news and now - self._spoke_at >= interval_s)
+        """Whether there is something to send, and it is time.
+
+        *interval_s*: from one chunk to the next, if who hears it is not more patient.
+        """
+        interval_s = max(interval_s, self.patience_s)
+        return self.urgent or (self.has_news and now - self._held_since() >= interval_s)
+
+    def _held_since(self) -> float:
+        if self._is_mute and self._first_token_at is not None:
+            return max(self._spoke_at, self._first_token_at)
+        return self._spoke_at
 
     def heartbeat_due(self, now: float) -> bool:
         quiet = self._state is State.OPEN and not self._silenced
@@ -160,6 +177,8 @@ class Outbox:
         )
         if self._seq == 0:
             chunk.started.CopyFrom(self._started(now))
+        if self._is_mute and self._first_token_at is not None:
+            chunk.first_token_age_ms = round((now - self._first_token_at) * 1000)
         if self._ending is not None:
             self._put_ending(chunk, self._ending, now)
             self._state = State.OVER

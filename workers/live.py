@@ -80,7 +80,6 @@ class LiveGeneration:
         self.name = request_id
         self.channel = channel
         self.route = route  # may be changed until something is said
-        self.patience_s = 0.0  # of who hears it: no need for more chunks than one in so long
         self.task: asyncio.Task[wire.Finished | wire.Error] | None = None  # once it is begun
         self._outbox = outbox
         self._prompt_tokens = prompt_tokens
@@ -104,7 +103,7 @@ class LiveGeneration:
         with self._lock:
             if self.broken:
                 return
-            self._outbox.add(token_ids, logprobs)
+            self._outbox.add(token_ids, time.monotonic(), logprobs)
         self.wake()
 
     def silence(self) -> None:
@@ -125,7 +124,7 @@ class LiveGeneration:
 
         What is held back goes with the next token that comes, or when the watch looks around.
         """
-        interval_s = max(self._interval_s(), self.patience_s)
+        interval_s = self._interval_s()
         with self._lock:
             now = time.monotonic()
             due = self._outbox.chunk_due(now, interval_s) or self._outbox.heartbeat_due(now)

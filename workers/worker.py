@@ -155,7 +155,7 @@ class Worker:
                 if (refusal := self._admit(generation)) is not None:
                     generation.end(refusal)
                 else:
-                    generation.patience_s = job.interval_ms / 1000
+                    outbox.patience_s = job.interval_ms / 1000
                     self._route(generation, job)
                     self._loop.call_soon_threadsafe(self._begin, generation, job)
 

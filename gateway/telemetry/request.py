@@ -134,10 +134,13 @@ class RequestTelemetry:
         now = time.perf_counter()
         self._output_tokens += len(chunk.token_ids)
         if self._first_token_at is None:
-            self._first_token_at = now
+            # When it was generated; and not before it was asked for, whatever a worker says.
+            first_at = max(now - chunk.first_token_age_s, self._attempt_at)
+            self._first_token_at = first_at
             self._worker = chunk.worker
-            self._metrics.first_token_s.observe(now - self._started_at, self._exemplar)
-            self._metrics.worker_first_token_s.labels(chunk.worker).observe(now - self._attempt_at)
+            self._metrics.first_token_s.observe(first_at - self._started_at, self._exemplar)
+            first_token_s = self._metrics.worker_first_token_s.labels(chunk.worker)
+            first_token_s.observe(first_at - self._attempt_at)
         elif self.streamed and now - self._last_token_at > self._longest_gap_s:
             self._longest_gap_s = now - self._last_token_at
         self._last_token_at = now

@@ -183,7 +183,8 @@ class ChunkReader:
             # Input that is not cached is what is left, and billed: never less than nothing.
             cached_tokens = min(cached_tokens, self._prompt_tokens)
         logprobs = self._logprobs(message)
-        return Chunk(token_ids, finish_reason, cached_tokens, self._worker, logprobs)
+        age_s = message.first_token_age_ms / 1000
+        return Chunk(token_ids, finish_reason, cached_tokens, self._worker, logprobs, age_s)
 
     def _logprobs(self, message: wire.GenerateChunk) -> tuple[TokenLogprob, ...]:
         if not self._wants_logprobs:

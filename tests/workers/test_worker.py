@@ -65,9 +65,9 @@ def test_what_nobody_reads_as_it_comes_is_brought_in_few_messages() -> None:
         answer = channel.answer()
 
     assert answer.token_ids == [*range(TRICKLE), 5, 200002]
-    first, last = answer.chunks
-    assert list(first.token_ids)[:1] == [0], "the first word does not wait"
-    assert last.HasField("finished")
+    (only,) = answer.chunks
+    assert only.HasField("finished")
+    assert only.first_token_age_ms > 0
 
 
 def test_a_deadline_ends_a_generation() -> None:

@@ -76,7 +76,7 @@ class Sampling(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ...) -> None: ...
 
 class GenerateChunk(_message.Message):
-    __slots__ = ("seq", "token_ids", "started", "finished", "error", "load", "logprobs", "shared")
+    __slots__ = ("seq", "token_ids", "started", "finished", "error", "load", "logprobs", "shared", "first_token_age_ms")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,7 @@ class GenerateChunk(_message.Message):
     LOAD_FIELD_NUMBER: _ClassVar[int]
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TOKEN_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     seq: int
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     started: Started
@@ -93,7 +94,8 @@ class GenerateChunk(_message.Message):
     load: WorkerLoad
     logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
     shared: _containers.RepeatedCompositeFieldContainer[SharedChunk]
-    def __init__(self, seq: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., load: _Optional[_Union[WorkerLoad, _Mapping]] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., shared: _Optional[_Iterable[_Union[SharedChunk, _Mapping]]] = ...) -> None: ...
+    first_token_age_ms: int
+    def __init__(self, seq: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., load: _Optional[_Union[WorkerLoad, _Mapping]] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., shared: _Optional[_Iterable[_Union[SharedChunk, _Mapping]]] = ..., first_token_age_ms: _Optional[int] = ...) -> None: ...
 
 class SharedChunk(_message.Message):
     __slots__ = ("number", "chunk")

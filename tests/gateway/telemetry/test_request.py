@@ -75,3 +75,31 @@ def test_gaps_are_felt_by_who_reads_along(streamed: bool, counted: int) -> None:
     request.close(200)
 
     assert registry.get_sample_value("gw_stream_longest_gap_seconds_count") == counted
+
+
+@pytest.mark.parametrize(
+    ("age_s", "first_token_s"),
+    [(0.25, 0.75), (0.0, 1.0), (10.0, 0.5)],
+    ids=["held back", "as it came", "older than the question: nonsense"],
+)
+def test_a_token_that_was_held_back_counts_from_when_it_was_generated(
+    monkeypatch: pytest.MonkeyPatch, age_s: float, first_token_s: float
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("gateway.telemetry.request.time.perf_counter", lambda: now)
+    registry = CollectorRegistry()
+    request = RequestTelemetry(Metrics(registry, model="m"), request_id="r", method="POST")
+    request.route = "responses"
+    now = 100.5
+    request.attempt("w", generated_tokens=0)
+    now = 101.0
+    request.received(Chunk([1, 2], worker="w", first_token_age_s=age_s))
+    request.ended("completed", USAGE, None)
+    request.close(200)
+
+    def total(name: str) -> float:
+        metric = next(each for each in registry.collect() if each.name == name)
+        return next(each.value for each in metric.samples if each.name == f"{name}_sum")
+
+    assert total("gen_ai_server_time_to_first_token_seconds") == pytest.approx(first_token_s)
+    assert total("gw_worker_time_per_token_seconds") == pytest.approx(1.0 - first_token_s)
