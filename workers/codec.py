@@ -33,14 +33,22 @@ _FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the chunks of a generation are wanted."""
+
+    shared_stream: str = ""  # where, under this number; "" = on its own
+    number: int = 0
+    asked_there: bool = False  # it has no stream of its own
+    interval_ms: int = 0  # from chunk to chunk it may be so long
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A request that can be served."""
 
     request: EngineRequest
     deadline_unix_ms: int  # 0 = none
-    shared_stream: str = ""  # where the chunks are wanted, under this number; "" = on its own
-    number: int = 0
-    interval_ms: int = 0  # from chunk to chunk it may be so long
+    delivery: Delivery = Delivery()
 
     @property
     def request_id(self) -> str:
@@ -68,17 +76,26 @@ class SharedStreamRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancellation:
+    """A gateway does not want these of its generations any more."""
+
+    shared_stream: str  # on which they, and this, were asked
+    numbers: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A request that cannot, and what the gateway is told."""
 
     request_id: str  # "" when it could not be read
     error: wire.Error
+    delivery: Delivery = Delivery()
     generated_tokens: int = 0
 
 
 def read_job(
     prompt: Sequence[int], blob: bytes, *, context_tokens: int
-) -> Job | Ping | SharedStreamRequest | Refusal:
+) -> Job | Ping | SharedStreamRequest | Cancellation | Refusal:
     """Check one request. max_tokens is cut to what the context leaves room for.
 
     Args:
@@ -96,12 +113,20 @@ def read_job(
         return _invalid("", "a shared stream has a request_id")
     if message.shared_stream:
         return SharedStreamRequest(message.request_id)
+    if message.cancel:
+        return Cancellation(message.request_id, message.cancel)
+    delivery = Delivery(
+        message.delivery.shared_stream,
+        message.delivery.number,
+        message.delivery.asked_there,
+        message.delivery.interval_ms,
+    )
     if complaint := _complaint(prompt, message):
-        return _invalid(message.request_id, complaint)
+        return _invalid(message.request_id, complaint, delivery)
     room = context_tokens - len(prompt)
     if room < 1:
         text = f"a prompt of {len(prompt)} tokens leaves no room in a context of {context_tokens}"
-        return Refusal(message.request_id, error(wire.Error.CONTEXT_TOO_LONG, text))
+        return Refusal(message.request_id, error(wire.Error.CONTEXT_TOO_LONG, text), delivery)
     request = EngineRequest(
         request_id=message.request_id,
         prompt=prompt,
@@ -113,13 +138,7 @@ def read_job(
         top_logprobs=message.top_logprobs if message.HasField("top_logprobs") else None,
         generated_tokens=message.generated_tokens,
     )
-    return Job(
-        request,
-        message.deadline_unix_ms,
-        message.delivery.shared_stream,
-        message.delivery.number,
-        message.delivery.interval_ms,
-    )
+    return Job(request, message.deadline_unix_ms, delivery)
 
 
 def error(code: wire.Error.Code, message: str, *, retry_after_ms: int = 0) -> wire.Error:
@@ -156,8 +175,8 @@ def worker_load(load: EngineLoad, *, draining: bool, max_running: int) -> wire.W
     )
 
 
-def _invalid(request_id: str, message: str) -> Refusal:
-    return Refusal(request_id, error(wire.Error.INVALID_ARGUMENT, message))
+def _invalid(request_id: str, message: str, delivery: Delivery = Delivery()) -> Refusal:
+    return Refusal(request_id, error(wire.Error.INVALID_ARGUMENT, message), delivery)
 
 
 def _complaint(prompt: Sequence[int], message: wire.GenerateRequest) -> str | None:

@@ -76,9 +76,11 @@ class LiveGeneration:
         tally: Tally,
         interval_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """*channel*: of its own stream; *interval_s*: from one chunk to the next."""
+        """*channel*: of its request; *interval_s*: from one chunk to the next."""
         self.name = request_id
         self.channel = channel
+        # Does nobody hear it any more? May block for a round trip, and may raise.
+        self.left: Callable[[], bool] = channel.cancelled
         self.route = route  # may be changed until something is said
         self.task: asyncio.Task[wire.Finished | wire.Error] | None = None  # once it is begun
         self._outbox = outbox
@@ -179,3 +181,17 @@ class OwnStream:
             with self._lock:
                 self._generation = None
         generation.wake()
+
+
+class Farewell:
+    """The end of a request to which nothing more is said, on its own channel at least."""
+
+    def __init__(self, name: str, channel: Channel) -> None:
+        self._name = name
+        self._channel = channel
+
+    def deliver(self, load: Callable[[], wire.WorkerLoad]) -> None:
+        try:
+            self._channel.end()
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("%s: it could not be ended", self._name)

@@ -1,8 +1,8 @@
 """A stream on which one gateway hears of many generations.
 
 A message costs its CPU in three processes whatever it holds, so what several generations
-have to say at about the same time goes in one. Their own streams stay open beside it: to
-cancel one of them, the gateway leaves that.
+have to say at about the same time goes in one. Some have been asked for here, too; the
+others' own streams stay open beside it: to cancel one of them, the gateway leaves that.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from wire.v1 import generation_pb2 as wire
 from workers.delivery import Outbox, State
-from workers.live import Channel, LiveGeneration, Schedule
+from workers.live import Channel, Farewell, LiveGeneration, Schedule
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class SharedStream:
         """
         self.name = name
         self.channel = channel
+        self.left = channel.cancelled  # as of a generation
         self._outbox = outbox
         self._schedule = schedule
         self._later = later
@@ -66,6 +67,15 @@ class SharedStream:
         """That are delivered here, and have not said all."""
         with self._lock:
             return list(self._numbers)
+
+    def numbered(self, numbers: Collection[int]) -> list[LiveGeneration]:
+        """Those of them that have these numbers."""
+        with self._lock:
+            return [each for each, number in self._numbers.items() if number in numbers]
+
+    def ended(self) -> bool:
+        """Nobody can be delivered here any more."""
+        return self._outbox.state is not State.OPEN
 
     @property
     def over(self) -> bool:
@@ -129,7 +139,7 @@ class SharedStream:
             with self._lock:
                 self._scheduled = False
         for generation in over:
-            self._schedule(_Farewell(generation))
+            self._schedule(Farewell(generation.name, generation.channel))
         for generation in waiting:
             generation.wake()  # it may have got more to say meanwhile
         self.wake()
@@ -166,16 +176,3 @@ class SharedStream:
             break
         if message is not None:
             self.channel.send(message.SerializeToString(), final=final)
-
-
-class _Farewell:
-    """The end of the own stream of a generation that has said all here."""
-
-    def __init__(self, generation: LiveGeneration) -> None:
-        self._generation = generation
-
-    def deliver(self, load: Callable[[], wire.WorkerLoad]) -> None:
-        try:
-            self._generation.channel.end()
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("%s: its stream could not be ended", self._generation.name)

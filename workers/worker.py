@@ -32,7 +32,7 @@ from workers.engine import (
     InvalidRequest,
     Sink,
 )
-from workers.live import Channel, LiveGeneration, OwnStream, Tally
+from workers.live import Channel, Farewell, LiveGeneration, OwnStream, Tally
 from workers.senders import Senders
 from workers.settings import WorkerSettings
 from workers.shared_stream import SharedStream
@@ -123,6 +123,10 @@ class Worker:
     def submit(self, prompt: Sequence[int], blob: bytes, channel: Channel) -> None:
         """Serve one request, or refuse it; either way *channel* hears all about it."""
         job = codec.read_job(prompt, blob, context_tokens=self._settings.context_tokens)
+        if isinstance(job, codec.Cancellation):
+            self._cancel_numbered(job)
+            self._senders.schedule(Farewell("a cancellation", channel))
+            return
         outbox = Outbox(
             engine=self._engine.name,
             arrived_at=time.monotonic(),
@@ -139,6 +143,11 @@ class Worker:
             interval_s=self._chunk_interval_s,
         )
         match job:
+            case codec.Job(delivery=delivery) | codec.Refusal(delivery=delivery) if (
+                delivery.asked_there and not self._route(generation, delivery)
+            ):
+                # So the shared stream is over, and the gateway has heard that, or will.
+                self._senders.schedule(Farewell(job.request_id, channel))
             case codec.Refusal(error=error):
                 generation.end(error)
             case codec.SharedStreamRequest() if self._draining_since is not None:
@@ -155,12 +164,14 @@ class Worker:
                 if (refusal := self._admit(generation)) is not None:
                     generation.end(refusal)
                 else:
-                    outbox.patience_s = job.interval_ms / 1000
-                    self._route(generation, job)
+                    outbox.patience_s = job.delivery.interval_ms / 1000
+                    if not job.delivery.asked_there:
+                        self._route(generation, job.delivery)
                     self._loop.call_soon_threadsafe(self._begin, generation, job)
 
     def _share(self, name: str, channel: Channel, outbox: Outbox) -> None:
         """Begin a shared stream."""
+        outbox.takes_requests = True
         shared = SharedStream(
             name,
             channel,
@@ -173,11 +184,20 @@ class Worker:
             self._shared[name] = shared
         shared.wake()
 
-    def _route(self, generation: LiveGeneration, job: codec.Job) -> None:
-        """On its own stream it is, unless it names one that it may share."""
-        shared = self._shared.get(job.shared_stream)
+    def _route(self, generation: LiveGeneration, delivery: codec.Delivery) -> bool:
+        """Have it delivered on the shared stream that it names, if there is one so named."""
+        shared = self._shared.get(delivery.shared_stream)
+        if shared is None or not shared.join(generation, delivery.number):
+            return False
+        if delivery.asked_there:
+            generation.left = shared.ended
+        return True
+
+    def _cancel_numbered(self, cancellation: codec.Cancellation) -> None:
+        shared = self._shared.get(cancellation.shared_stream)
         if shared is not None:
-            shared.join(generation, job.number)
+            generations = shared.numbered(set(cancellation.numbers))
+            self._loop.call_soon_threadsafe(self._cancel, generations)
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         try:
@@ -282,7 +302,7 @@ class Worker:
         live = self._snapshot()
         # Each question is a round trip of 30-50 us to Triton: once a poll, never
         # once a chunk.
-        if cancelled := [each for each in live if each.broken or _is_cancelled(each)]:
+        if cancelled := [each for each in live if each.broken or _is_left(each)]:
             self._loop.call_soon_threadsafe(self._cancel, cancelled)
         for generation in live:
             generation.wake()  # for its heartbeat
@@ -298,7 +318,7 @@ class Worker:
         if shared.over:
             with self._live_lock:
                 del self._shared[shared.name]
-        elif _is_cancelled(shared):
+        elif _is_left(shared):
             # Whoever left it has left all that were delivered there.
             shared.end(wire.Finished(reason=wire.Finished.CANCELLED))
             self._loop.call_soon_threadsafe(self._cancel, shared.generations)
@@ -320,13 +340,13 @@ class Worker:
             return list(self._shared.values())
 
 
-def _is_cancelled(stream: LiveGeneration | SharedStream) -> bool:
+def _is_left(stream: LiveGeneration | SharedStream) -> bool:
     try:
-        return stream.channel.cancelled()
+        return stream.left()
     except Exception:  # noqa: BLE001
         # A way back that cannot be asked is lost. One must not keep the others
         # from being asked.
-        _log.exception("%s: cannot ask whether it is cancelled", stream.name)
+        _log.exception("%s: cannot ask whether it is left", stream.name)
         return True
 
 

@@ -1,11 +1,12 @@
 """One attempt at a generation, on one worker: one ModelStreamInfer stream.
 
-A stream carries one generation, because Triton cancels a stream as a whole.
+Such a stream carries one generation, because Triton cancels a stream as a whole.
 Leaving it is cancelling it: `close()` is not a coroutine, so no cancellation of
 ours can get between a client that has left and the worker that should know.
 
-If the worker has many of ours, the chunks come on a stream that they share, and the
-generation's own brings nothing but its end (shared_stream.py).
+If the worker has many of ours, they share a stream (shared_stream.py). It brings their chunks,
+and most are asked for there as well. What is large or traced keeps a stream of its own
+beside it, which brings nothing but its end.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ Encode = Callable[[Generation, Delivery | None], ModelInferRequest]
 ABANDONED_AFTER_S = 1.0
 # Triton closes the stream within a millisecond of its last message.
 END_OF_STREAM_S = 1.0
+# On a shared stream others would wait behind a longer prompt, whose own cost is far more
+# than a stream's.
+LONGEST_SHARED_PROMPT = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,9 @@ class Attempt:
             abandon=self._abandon,
         )
         self._chunks = ChunkReader(worker.address, generation)
-        self._call: Any = None
-        self._seat: Seat | None = None  # where the chunks come, if not on our stream
+        self._asked = False
+        self._call: Any = None  # a stream of our own, if there is one
+        self._seat: Seat | None = None  # where the chunks come, if not there
         self._watchdog = Watchdog(self._give_up)
 
     @property
@@ -105,8 +110,8 @@ class Attempt:
         What our caller does until it asks for the first chunk, the worker need not wait for.
         """
         if self.worker.connected:
-            self._start_call()
-            await asyncio.sleep(0)  # the call has a task of its own, which sends
+            self._ask()
+            await asyncio.sleep(0)  # another task sends
 
     async def receive(self) -> Chunk:
         """The next chunk; sends the request if that has not happened. Raises AttemptFailed."""
@@ -129,6 +134,8 @@ class Attempt:
         We could cancel instead, but cancelling what is just ending is what
         Triton's races were about.
         """
+        if self._call is None:
+            return  # it was asked for on a shared stream, which goes on
         if await self._read() is not grpc.aio.EOF:
             raise ContractViolation("a message after the last chunk")
 
@@ -141,15 +148,16 @@ class Attempt:
             self._closed = True
             self._watch.ended(failure)
         self._watchdog.stop()
-        self._cancel()
+        if self._call is not None:
+            self._call.cancel()
         if self._seat is not None:
-            self._seat.leave()
+            self._seat.leave(said_all=self._chunks.ended)
         self._booking.end()
 
     async def _read(self) -> Any:
         """What a ChunkReader receives, or grpc.aio.EOF."""
         try:
-            if self._call is None:
+            if not self._asked:
                 await self._send()
             self._watchdog.watch(*self._patience())
             if self._seat is not None:
@@ -170,23 +178,37 @@ class Attempt:
                 await self.worker.connect()
         except TimeoutError as exc:
             raise AttemptFailed(Reason.UNREACHABLE, "no connection in time") from exc
-        self._start_call()
+        self._ask()
 
-    def _start_call(self) -> None:
-        # Of the deadline gRPC takes care; it tells Triton too.
-        timeout_s = None if self._end_at is None else self._end_at - self._loop.time()
+    def _ask(self) -> None:
+        self._asked = True
         if self._generation.top_logprobs is None:
             # With them, what nobody has read yet could become large: a stream of one's own
             # says so to the worker.
-            self._seat = self.worker.sharing.take_seat(self.worker.in_flight)
-        delivery = None if self._seat is None else self._seat.delivery
-        self._call = self.worker.stream_infer(
+            self._seat = self.worker.sharing.take_seat(
+                self.worker.in_flight, asks_there=self._may_be_asked_there()
+            )
+        if self._seat is None:
+            self._call = self._own_stream(None)
+        elif self._seat.takes_requests and self._may_be_asked_there():
+            delivery = self._seat.delivery(asked_there=True)
+            self._seat.ask(self._generation.request_id, self._encode(self._generation, delivery))
+        else:
+            self._call = self._own_stream(self._seat.delivery())
+            self.worker.sharing.start(self._read_own_stream, self._seat)
+
+    def _may_be_asked_there(self) -> bool:
+        # A trace is told with a stream, not with a request.
+        return not self._watch.headers and len(self._generation.prompt) <= LONGEST_SHARED_PROMPT
+
+    def _own_stream(self, delivery: Delivery | None) -> Any:
+        # Of the deadline gRPC takes care; it tells Triton too.
+        timeout_s = None if self._end_at is None else self._end_at - self._loop.time()
+        return self.worker.stream_infer(
             self._encode(self._generation, delivery),
             timeout_s=timeout_s,
             headers=self._watch.headers,
         )
-        if self._seat is not None:
-            self.worker.sharing.start(self._read_own_stream, self._seat)
 
     async def _read_own_stream(self, seat: Seat) -> None:
         """Pass on what comes there, which is nothing but its end if all is well."""
@@ -215,11 +237,13 @@ class Attempt:
     def _patience(self) -> tuple[float, Reason]:
         if self._chunks.ended:
             return END_OF_STREAM_S, Reason.SILENT
-        if not self.has_tokens:
-            first_token_s = self._first_token_at - self._loop.time()
-            if first_token_s < self._timeouts.idle_s:
-                return first_token_s, Reason.NO_FIRST_TOKEN
-        return self._timeouts.idle_s, Reason.SILENT
+        limit_s, reason = self._timeouts.idle_s, Reason.SILENT
+        now = self._loop.time()
+        if not self.has_tokens and self._first_token_at - now < limit_s:
+            limit_s, reason = self._first_token_at - now, Reason.NO_FIRST_TOKEN
+        if self._call is None and self._end_at is not None and self._end_at - now < limit_s:
+            limit_s, reason = self._end_at - now, Reason.DEADLINE
+        return limit_s, reason
 
     def _abandon(self) -> None:
         """The worker does not answer others. Nor us, if it is some time since it did."""
@@ -234,8 +258,7 @@ class Attempt:
             and not self._chunks.ended
         ):
             self._seat.distrust()
-        self._cancel()
-
-    def _cancel(self) -> None:
         if self._call is not None:
             self._call.cancel()
+        elif self._seat is not None:
+            self._seat.fail(self._cancelled())

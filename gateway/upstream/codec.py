@@ -52,6 +52,7 @@ class Delivery:
 
     shared_stream: str
     number: int
+    asked_there: bool = False  # it has no stream of its own
 
 
 @dataclass(slots=True)  # as Chunk
@@ -65,19 +66,26 @@ class Delivered:
 def encode_request(
     generation: Generation, delivery: Delivery | None = None, *, model_name: str
 ) -> ModelInferRequest:
-    """The one message of a ModelStreamInfer stream."""
+    """The one message of a ModelStreamInfer stream, or one of many of a shared stream."""
     message = _generate_request(generation)
     if generation.chunk_interval_ms:
         message.delivery.interval_ms = generation.chunk_interval_ms
     if delivery is not None:
         message.delivery.shared_stream = delivery.shared_stream
         message.delivery.number = delivery.number
+        message.delivery.asked_there = delivery.asked_there
     return _infer_request(generation.request_id, generation.prompt, message, model_name=model_name)
 
 
 def encode_shared_stream(name: str, *, model_name: str) -> ModelInferRequest:
     """A request for a shared stream of this name."""
     message = wire.GenerateRequest(request_id=name, shared_stream=True)
+    return _infer_request(name, [0], message, model_name=model_name)
+
+
+def encode_cancellation(name: str, numbers: Sequence[int], *, model_name: str) -> ModelInferRequest:
+    """To be sent on the shared stream of this name: nobody wants these generations any more."""
+    message = wire.GenerateRequest(request_id=name, cancel=numbers)
     return _infer_request(name, [0], message, model_name=model_name)
 
 
@@ -103,6 +111,7 @@ class SharedReader:
     """Decodes the messages of one shared stream in order."""
 
     def __init__(self) -> None:
+        self.takes_requests = False  # known with the first message
         self._next_seq = 0
 
     def receive(self, response: ModelStreamInferResponse | None) -> Sequence[wire.SharedChunk]:
@@ -120,6 +129,8 @@ class SharedReader:
             raise _failure(message.error)
         if message.HasField("finished"):
             raise AttemptFailed(Reason.ENDED_EARLY, "finished by the worker")
+        if message.HasField("started"):
+            self.takes_requests = message.started.takes_requests
         return message.shared
 
 

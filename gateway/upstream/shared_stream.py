@@ -1,8 +1,10 @@
-"""A stream on which one worker tells of many of our generations.
+"""A stream on which we ask one worker for many generations, and it tells of them.
 
 Reading a message costs far more than what it holds, so a worker with many generations of ours
-brings what several have to say in one (proto/wire/v1/generation.proto). Each generation keeps
-a stream of its own beside it: its last word, and the way to cancel it.
+brings what several have to say in one (proto/wire/v1/generation.proto). And a stream costs
+more than a message, so they are asked for, and cancelled, here as well. Until the worker has said
+that it knows that, and for some always, a generation keeps a stream of its own beside it:
+its last word, and the way to cancel it.
 
     OPENING --> OPEN --retire()--> RETIRED --> OVER, from each of them
 """
@@ -17,11 +19,18 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
 import grpc
 
-from gateway.upstream.codec import Delivered, Delivery, SharedReader
+from gateway.upstream.codec import (
+    Delivered,
+    Delivery,
+    SharedReader,
+    encode_cancellation,
+    encode_shared_stream,
+)
 from gateway.upstream.failures import FINAL, AttemptFailed, ContractViolation, Reason
-from gateway.upstream.kserve import ModelStreamInferResponse
+from gateway.upstream.kserve import ModelInferRequest, ModelStreamInferResponse
 from gateway.upstream.rpc_errors import rpc_failure, task_is_cancelled
 
 _log = logging.getLogger(__name__)
@@ -44,11 +53,12 @@ class StreamState(enum.Enum):
 
 
 class Seat:
-    """What one generation hears, there and on its own stream."""
+    """What one generation hears, there and on its own stream if it has one."""
 
     def __init__(self, stream: SharedStream, number: int) -> None:
         self._stream = stream
         self._number = number
+        self.asked_as = ""  # its request's id, if it was asked for there
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[Delivered] = deque()  # joined, and older than these:
         self._chunks: list[bytes] = []
@@ -134,15 +144,29 @@ class Seat:
         self._tell()
 
     @property
-    def delivery(self) -> Delivery:
-        """What a request says to have its chunks brought here."""
-        return Delivery(self._stream.name, self._number)
+    def takes_requests(self) -> bool:
+        """The generation may be asked for there."""
+        return self._stream.takes_requests
 
-    def leave(self) -> None:
-        """Nobody reads here any more. May be repeated."""
+    def delivery(self, *, asked_there: bool = False) -> Delivery:
+        """What a request says to have its chunks brought here."""
+        return Delivery(self._stream.name, self._number, asked_there)
+
+    def ask(self, request_id: str, request: ModelInferRequest) -> None:
+        """Ask for the generation there, once, if the stream `takes_requests`."""
+        self.asked_as = request_id
+        self._stream.ask(self._number, request)
+
+    def leave(self, *, said_all: bool) -> None:
+        """Nobody reads here any more. May be repeated.
+
+        *said_all*: the last chunk has been read. Else it is cancelled, if it was asked for there.
+        """
+        if self._left:
+            return
         self._left = True
         self._take_own()
-        self._stream.left(self._number)
+        self._stream.left(self._number, cancel=bool(self.asked_as) and not said_all)
 
     def distrust(self) -> None:
         """Nothing comes, and whose fault that is nobody knows: others had better not sit here."""
@@ -159,18 +183,23 @@ def _joined(chunks: Sequence[bytes]) -> Delivered:
 
 
 class SharedStream:
-    """One of them; `run()` reads it, in a task of its own."""
+    """One of them; `run()` asks for it and reads it, in a task of its own."""
 
-    def __init__(self, name: str, call: Any) -> None:
-        """*call*: under way, and asked with `encode_shared_stream(name)`."""
+    def __init__(self, name: str, call: Any, *, model_name: str) -> None:
+        """*call*: under way, and nothing has been written yet."""
         self.name = name
+        self.takes_requests = False  # generations may be asked for here
         self.state = StreamState.OPENING
         self.heard_at = float("-inf")  # in the loop's time, as below
         self.failed_at: float | None = None  # neither we left it nor the worker drains
         self._loop = asyncio.get_running_loop()
         self._call = call
+        self._model_name = model_name
         self._numbers = itertools.count(1)
         self._seats: dict[int, Seat] = {}
+        self._to_ask: dict[int, ModelInferRequest] = {}  # by number; not written yet
+        self._to_cancel: list[int] = []
+        self._to_say = asyncio.Event()  # one of the two
 
     def seat(self) -> Seat:
         """A place for one more generation, if the stream `takes` any.
@@ -182,6 +211,10 @@ class SharedStream:
         number = next(self._numbers)
         seat = self._seats[number] = Seat(self, number)
         return seat
+
+    def ask(self, number: int, request: ModelInferRequest) -> None:
+        self._to_ask[number] = request
+        self._to_say.set()
 
     @property
     def takes(self) -> bool:
@@ -195,11 +228,15 @@ class SharedStream:
         """Take nobody any more; it is left when the last one has."""
         if self.takes:
             self.state = StreamState.RETIRED
+            self.takes_requests = False
             self._leave_if_done()
 
-    def left(self, number: int) -> None:
-        """So does the seat of this number say."""
+    def left(self, number: int, *, cancel: bool) -> None:
+        """So does the seat of this number say; *cancel* what was asked for under it."""
         self._seats.pop(number, None)
+        if cancel and self._to_ask.pop(number, None) is None:
+            self._to_cancel.append(number)
+            self._to_say.set()
         self._leave_if_done()
 
     def _leave_if_done(self) -> None:
@@ -210,9 +247,13 @@ class SharedStream:
         """Hand out what comes, until the end."""
         end = AttemptFailed(Reason.UNREACHABLE, "reading was stopped")
         try:
-            end = await self._read()
+            async with anyio.create_task_group() as both:
+                both.start_soon(self._speak)
+                end = await self._read()
+                both.cancel_scope.cancel()
         finally:
             self._call.cancel()
+            self.takes_requests = False
             if self.takes and end.reason is not Reason.DRAINING:
                 self.failed_at = self._loop.time()
             # If it never was open, those that sit here will hear on their own streams.
@@ -221,18 +262,46 @@ class SharedStream:
             for seat in seats:
                 seat.cut_off(AttemptFailed(end.reason, f"the shared stream: {end}"))
 
+    async def _speak(self) -> None:
+        """Write what is asked, until the end. If it cannot be written, reading tells why."""
+        try:
+            await self._call.write(encode_shared_stream(self.name, model_name=self._model_name))
+            while True:
+                await self._to_say.wait()
+                self._to_say.clear()
+                while self._to_ask or self._to_cancel:
+                    await self._call.write(self._next_request())
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass
+        except asyncio.CancelledError:
+            if task_is_cancelled():
+                raise
+        except Exception:  # noqa: BLE001 - as below
+            _log.exception("a shared stream cannot be written")
+            self._call.cancel()
+
+    def _next_request(self) -> ModelInferRequest:
+        if self._to_cancel:  # first: it may make room
+            numbers, self._to_cancel = self._to_cancel, []
+            return encode_cancellation(self.name, numbers, model_name=self._model_name)
+        return self._to_ask.pop(next(iter(self._to_ask)))
+
     async def _read(self) -> AttemptFailed:
         """Why it has ended."""
         reader = SharedReader()
         try:
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 self.heard_at = self._loop.time()
+                if (refused := self._refused(response)) is not None:
+                    refused.fail(AttemptFailed(Reason.TRITON_ERROR, response.error_message))
+                    continue
                 for shared in reader.receive(response):
                     # Whoever has left does not want it.
                     if (seat := self._seats.get(shared.number)) is not None:
                         seat.put(shared.chunk)
                 if self.state is StreamState.OPENING:
                     self.state = StreamState.OPEN
+                    self.takes_requests = reader.takes_requests
             return AttemptFailed(Reason.ENDED_EARLY, "it ended")
         except AttemptFailed as failed:
             # What would be about a generation is none of this stream's business.
@@ -246,3 +315,10 @@ class SharedStream:
         except Exception as exc:  # noqa: BLE001 - a bug of ours must not end others' streams
             _log.exception("a shared stream cannot be read")
             return AttemptFailed(Reason.UNREACHABLE, repr(exc))
+
+    def _refused(self, response: ModelStreamInferResponse | None) -> Seat | None:
+        """Whose request Triton itself refuses, if *response* says so."""
+        if response is None or not response.error_message:
+            return None
+        request_id = response.infer_response.id or None
+        return next((seat for seat in self._seats.values() if seat.asked_as == request_id), None)

@@ -1,6 +1,6 @@
 """Whether a generation on a worker shares a stream with others, and which.
 
-While there are few, each has its own alone: sharing costs a second stream. And a worker that
+While there are few, each has its own: the shared one has to pay first. And a worker that
 nobody uses should hold none, for a Triton that is told to stop waits for all of them.
 """
 
@@ -13,12 +13,10 @@ from typing import Any
 
 from anyio.abc import TaskGroup
 
-from gateway.upstream.codec import encode_shared_stream
-from gateway.upstream.kserve import ModelInferRequest
 from gateway.upstream.shared_stream import Seat, SharedStream
 
-# From so many generations of ours on; fewer would save less than it costs.
-SHARE_FROM = 8
+# From so many generations of ours at once there is a shared stream, which then takes all of them.
+SHARE_FROM = 4
 # A worker that would not share, or whose shared stream broke, is asked again after so long: it
 # may be a newer one by then.
 ASK_AGAIN_S = 30.0
@@ -28,14 +26,14 @@ class Sharing:
     """The shared streams of one worker: one that takes generations, and retired ones.
 
     Args:
-        stream_infer: begins a call.
+        stream_infer: begins a call, of which requests are written.
         tasks: in which streams are read, if there is such a group now. Without one nothing
             is shared.
     """
 
     def __init__(
         self,
-        stream_infer: Callable[[ModelInferRequest], Any],
+        stream_infer: Callable[[], Any],
         *,
         model_name: str,
         tasks: Callable[[], TaskGroup | None],
@@ -44,21 +42,30 @@ class Sharing:
         self._stream_infer = stream_infer
         self._model_name = model_name
         self._newest: SharedStream | None = None
-        self._was_empty = False  # when it was last looked at
+        self._used = False  # since it was last looked at
 
-    def take_seat(self, in_flight: int) -> Seat | None:
+    def take_seat(self, in_flight: int, *, asks_there: bool) -> Seat | None:
         """Where the chunks of one more generation can be had, if not on its own stream.
 
-        *in_flight*: generations on the worker, this one included. None while they are few, and
-        for a while from a worker with which it did not work, perhaps an older one.
+        None while there are few, and for a while from a worker with which it did not work,
+        perhaps an older one.
+
+        Args:
+            in_flight: generations on the worker, this one included.
+            asks_there: it would be asked for there, too. Then it is welcome while the stream
+                is open, though there be few.
         """
         tasks = self._tasks()
-        if tasks is None or in_flight < SHARE_FROM:
+        if tasks is None:
             return None
-        if self._may_ask():
-            self._open(tasks)
+        if in_flight >= SHARE_FROM:
+            if self._may_ask():
+                self._open(tasks)
+        elif not (asks_there and self._newest is not None and self._newest.takes_requests):
+            return None
         if self._newest is None or not self._newest.takes:
             return None
+        self._used = True
         return self._newest.seat()
 
     def start(self, read: Callable[[Seat], Coroutine[Any, Any, None]], seat: Seat) -> None:
@@ -71,9 +78,9 @@ class Sharing:
         """Leave a stream that nobody has used since the last call."""
         if self._newest is None:
             return
-        if self._was_empty and self._newest.empty:
+        if self._newest.empty and not self._used:
             self._newest.retire()
-        self._was_empty = self._newest.empty
+        self._used = False
 
     def _may_ask(self) -> bool:
         last = self._newest
@@ -84,8 +91,7 @@ class Sharing:
         return not last.takes
 
     def _open(self, tasks: TaskGroup) -> None:
-        name = str(uuid.uuid4())
-        request = encode_shared_stream(name, model_name=self._model_name)
-        self._newest = SharedStream(name, self._stream_infer(request))
-        self._was_empty = False
+        self._newest = SharedStream(
+            str(uuid.uuid4()), self._stream_infer(), model_name=self._model_name
+        )
         tasks.start_soon(self._newest.run)

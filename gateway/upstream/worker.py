@@ -33,8 +33,8 @@ CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
-# Triton declares a stream of requests. We have one, and that looks the same on
-# the wire; but grpc.aio's call.write() waits for ever if its call is cancelled
+# Triton declares a stream of requests. A generation's own stream has one, and that looks the
+# same on the wire; but grpc.aio's call.write() waits for ever if its call is cancelled
 # before there is a connection (1.85), and costs two more awaits.
 _STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
 
@@ -66,7 +66,12 @@ class Worker:
             request_serializer=ModelInferRequest.SerializeToString,
             response_deserializer=ModelStreamInferResponse.FromString,
         )
-        self.sharing = Sharing(self._stream_infer, model_name=model_name, tasks=tasks)
+        stream_infer_many = self._channel.stream_stream(
+            _STREAM_INFER,
+            request_serializer=ModelInferRequest.SerializeToString,
+            response_deserializer=ModelStreamInferResponse.FromString,
+        )
+        self.sharing = Sharing(stream_infer_many, model_name=model_name, tasks=tasks)
 
     async def close(self) -> None:
         """Close the connection. Generations that still run on it fail."""

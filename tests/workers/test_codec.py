@@ -25,7 +25,7 @@ from workers.engine import (
 
 def _read(
     request: wire.GenerateRequest, prompt: list[int]
-) -> codec.Job | codec.Ping | codec.SharedStreamRequest | codec.Refusal:
+) -> codec.Job | codec.Ping | codec.SharedStreamRequest | codec.Cancellation | codec.Refusal:
     return codec.read_job(prompt, request.SerializeToString(), context_tokens=100)
 
 
@@ -45,7 +45,7 @@ def test_a_request_becomes_a_job() -> None:
             final_schema_json='{"type": "object"}',
         ),
         top_logprobs=0,
-        delivery=wire.Delivery(shared_stream="s-1", number=7, interval_ms=500),
+        delivery=wire.Delivery(shared_stream="s-1", number=7, interval_ms=500, asked_there=True),
     )
 
     assert _read(request, [1, 2]) == codec.Job(
@@ -60,9 +60,7 @@ def test_a_request_becomes_a_job() -> None:
             top_logprobs=0,
         ),
         deadline_unix_ms=5,
-        shared_stream="s-1",
-        number=7,
-        interval_ms=500,
+        delivery=codec.Delivery("s-1", 7, asked_there=True, interval_ms=500),
     )
 
 

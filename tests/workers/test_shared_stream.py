@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.workers.played import (
     TRICKLE,
     BrokenChannel,
@@ -15,7 +17,7 @@ from tests.workers.played import (
     submit,
     until,
 )
-from tests.workers.triton_client import Answer
+from tests.workers.triton_client import Answer, greedy
 from wire.v1 import generation_pb2 as wire
 from workers.settings import WorkerSettings
 from workers.worker import Worker
@@ -35,11 +37,24 @@ class _Gateway:
         request = wire.GenerateRequest(request_id=name, shared_stream=True)
         worker.submit([0], request.SerializeToString(), self.channel)
 
-    def ask(self, number: int, play: str = "", *, interval_ms: int = 0) -> PlayedChannel:
-        """One more generation; what is returned is its own stream."""
+    def ask(
+        self, number: int, play: str = "", *, interval_ms: int = 0, there: bool = False
+    ) -> PlayedChannel:
+        """One more generation, asked for *there* or on its own stream: what is returned."""
         self.answers[number] = Answer()
-        delivery = wire.Delivery(shared_stream=self.name, number=number, interval_ms=interval_ms)
-        return submit(self._worker, play, delivery=delivery)
+        delivery = wire.Delivery(
+            shared_stream=self.name, number=number, interval_ms=interval_ms, asked_there=there
+        )
+        channel = submit(self._worker, play, delivery=delivery)
+        if there:  # then it has none, and can tell of no cancellation
+            channel.is_lost = True
+        return channel
+
+    def cancel(self, *numbers: int) -> PlayedChannel:
+        channel = PlayedChannel()
+        request = wire.GenerateRequest(request_id=self.name, cancel=numbers)
+        self._worker.submit([0], request.SerializeToString(), channel)
+        return channel
 
     def read(self) -> wire.GenerateChunk:
         """The next message."""
@@ -255,3 +270,103 @@ def test_nothing_of_the_engine_is_left_running() -> None:
         until(lambda: engine.running == 0)
 
     assert engine.gave_up_in_peace == 1
+
+
+# --- generations that are asked for there -----------------------------------------
+
+
+def test_a_shared_stream_says_that_it_takes_requests() -> None:
+    with _shared() as (worker, gateway):
+        assert gateway.messages[0].started.takes_requests
+        assert not submit(worker).answer().chunks[0].started.takes_requests
+
+
+def test_all_that_is_said_of_what_was_asked_for_there_is_said_there() -> None:
+    with _shared() as (_, gateway):
+        request = gateway.ask(7, there=True)
+
+        assert gateway.whole(7).token_ids == [5, 200002]
+        assert request.next() == (b"", True)
+
+
+@pytest.mark.parametrize("prompt", [[1], []], ids=["no room for it", "it breaks the contract"])
+def test_a_refusal_is_said_there_too(prompt: list[int]) -> None:
+    with _shared(WorkerSettings(max_running=1, max_queued=0)) as (worker, gateway):
+        gateway.ask(1, "wait", there=True)
+        gateway.answers[2] = Answer()
+        delivery = wire.Delivery(shared_stream=gateway.name, number=2, asked_there=True)
+        request = PlayedChannel()
+        worker.submit(prompt, greedy(delivery=delivery).SerializeToString(), request)
+
+        expected = wire.Error.OVERLOADED if prompt else wire.Error.INVALID_ARGUMENT
+        assert gateway.whole(2).error.code == expected
+        assert request.next() == (b"", True)
+
+
+def test_who_is_cancelled_there_is_alone_in_it() -> None:
+    with _shared(WorkerSettings(cancel_poll_ms=60_000)) as (worker, gateway):
+        for number in range(4):
+            gateway.ask(number, "wait", there=True)
+        until(lambda: worker.load().running == 4)
+
+        # Some are over, or never were.
+        assert gateway.cancel(0, 2, 17).next() == (b"", True)
+        for number in (0, 2):
+            assert gateway.whole(number).finished.reason == wire.Finished.CANCELLED
+        gateway.cancel(0)
+        gateway.ask(5, there=True)
+        gateway.whole(5)
+        assert worker.load().running == 2
+        gateway.cancel(1, 3)
+        until(lambda: worker.load().running == 0)
+
+
+def test_what_has_just_been_asked_for_can_be_cancelled() -> None:
+    with _shared(WorkerSettings(cancel_poll_ms=60_000)) as (worker, gateway):
+        for number in range(200):
+            gateway.ask(number, "wait", there=True)
+            gateway.cancel(number)
+        for number in range(200):
+            assert gateway.whole(number).finished.reason == wire.Finished.CANCELLED
+        assert worker.load().running == 0
+
+
+def test_a_name_that_is_not_known_cancels_nothing() -> None:
+    with _shared() as (worker, gateway):
+        gateway.ask(1, "wait", there=True)
+        gateway.name, name = "another", gateway.name
+        gateway.cancel(1).next()
+        gateway.name = name
+        gateway.ask(2, there=True)
+        gateway.whole(2)
+        assert worker.load().running == 1
+
+
+def test_who_leaves_the_stream_leaves_all_that_was_asked_for_there() -> None:
+    with _shared() as (worker, gateway):
+        requests = [gateway.ask(number, "wait", there=True) for number in range(3)]
+        until(lambda: worker.load().running == 3)
+        gateway.channel.has_cancelled.set()
+
+        for each in requests:
+            assert each.next() == (b"", True)
+        until(lambda: worker.load().running == 0)
+
+
+def test_what_is_asked_for_on_a_stream_that_is_over_is_not_generated() -> None:
+    with _shared() as (worker, gateway):
+        gateway.channel.has_cancelled.set()
+        while not gateway.messages[-1].HasField("finished"):
+            gateway.read()
+
+        assert gateway.ask(1, "wait", there=True).next() == (b"", True)
+        assert worker.load().running == 0
+
+
+def test_what_came_when_its_stream_was_just_ending_is_not_generated_for_nobody() -> None:
+    with _shared() as (worker, gateway):
+        gateway.ask(1, "wait", there=True)
+        until(lambda: worker.load().running == 1)
+        worker._shared[gateway.name].end(wire.Error(code=wire.Error.DRAINING))
+
+        until(lambda: worker.load().running == 0)

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18wire/v1/generation.proto\x12\x07wire.v1\"\xe3\x02\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12#\n\x08sampling\x18\x03 \x01(\x0b\x32\x11.wire.v1.Sampling\x12\x16\n\x0estop_token_ids\x18\x04 \x03(\r\x12\x12\n\ncache_salt\x18\x05 \x01(\t\x12\x18\n\x10\x64\x65\x61\x64line_unix_ms\x18\x06 \x01(\x04\x12-\n\nconstraint\x18\x07 \x01(\x0b\x32\x19.wire.v1.OutputConstraint\x12\x19\n\x0ctop_logprobs\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x10generated_tokens\x18\t \x01(\r\x12\x0c\n\x04ping\x18\n \x01(\x08\x12\x15\n\rshared_stream\x18\x0b \x01(\x08\x12#\n\x08\x64\x65livery\x18\x0c \x01(\x0b\x32\x11.wire.v1.DeliveryB\x0f\n\r_top_logprobs\"F\n\x08\x44\x65livery\x12\x15\n\rshared_stream\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x13\n\x0binterval_ms\x18\x03 \x01(\r\"\xae\x01\n\x10OutputConstraint\x12\x35\n\tfunctions\x18\x01 \x03(\x0b\x32\".wire.v1.OutputConstraint.Function\x12\x15\n\rcall_required\x18\x02 \x01(\x08\x12\x19\n\x11\x66inal_schema_json\x18\x03 \x01(\t\x1a\x31\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\t\"\x7f\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\r\n\x05top_p\x18\x02 \x01(\x02\x12\x11\n\x04seed\x18\x03 \x01(\x12H\x00\x88\x01\x01\x12\x18\n\x10presence_penalty\x18\x04 \x01(\x02\x12\x19\n\x11\x66requency_penalty\x18\x05 \x01(\x02\x42\x07\n\x05_seed\"\xa4\x02\n\rGenerateChunk\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12!\n\x07started\x18\x03 \x01(\x0b\x32\x10.wire.v1.Started\x12#\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x11.wire.v1.Finished\x12\x1d\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x0e.wire.v1.Error\x12!\n\x04load\x18\x06 \x01(\x0b\x32\x13.wire.v1.WorkerLoad\x12\'\n\x08logprobs\x18\x07 \x03(\x0b\x32\x15.wire.v1.TokenLogprob\x12$\n\x06shared\x18\x08 \x03(\x0b\x32\x14.wire.v1.SharedChunk\x12\x1a\n\x12\x66irst_token_age_ms\x18\t \x01(\r\",\n\x0bSharedChunk\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"\x81\x01\n\x0cTokenLogprob\x12\x0f\n\x07logprob\x18\x01 \x01(\x02\x12.\n\x03top\x18\x02 \x03(\x0b\x32!.wire.v1.TokenLogprob.Alternative\x1a\x30\n\x0b\x41lternative\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"\\\n\x07Started\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x15\n\rcached_tokens\x18\x02 \x01(\r\x12\x10\n\x08queue_ms\x18\x03 \x01(\r\x12\x18\n\x10generated_tokens\x18\x04 \x01(\r\"\xf7\x01\n\x08\x46inished\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.wire.v1.Finished.Reason\x12\x1a\n\rstop_token_id\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x15\n\rcached_tokens\x18\x04 \x01(\r\x12\x10\n\x08queue_ms\x18\x05 \x01(\r\"O\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x08\n\x04STOP\x10\x01\x12\n\n\x06LENGTH\x10\x02\x12\r\n\tCANCELLED\x10\x03\x12\x08\n\x04PONG\x10\x04\x42\x10\n\x0e_stop_token_id\"\xdd\x01\n\x05\x45rror\x12!\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x13.wire.v1.Error.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\"\x87\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x14\n\x10INVALID_ARGUMENT\x10\x01\x12\x0e\n\nOVERLOADED\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\x14\n\x10\x43ONTEXT_TOO_LONG\x10\x04\x12\x11\n\rENGINE_FAILED\x10\x05\x12\x0c\n\x08\x44\x45\x41\x44LINE\x10\x06\"k\n\nWorkerLoad\x12\x0f\n\x07running\x18\x01 \x01(\r\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x15\n\rkv_free_ratio\x18\x03 \x01(\x02\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\x13\n\x0bmax_running\x18\x05 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18wire/v1/generation.proto\x12\x07wire.v1\"\xf3\x02\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12#\n\x08sampling\x18\x03 \x01(\x0b\x32\x11.wire.v1.Sampling\x12\x16\n\x0estop_token_ids\x18\x04 \x03(\r\x12\x12\n\ncache_salt\x18\x05 \x01(\t\x12\x18\n\x10\x64\x65\x61\x64line_unix_ms\x18\x06 \x01(\x04\x12-\n\nconstraint\x18\x07 \x01(\x0b\x32\x19.wire.v1.OutputConstraint\x12\x19\n\x0ctop_logprobs\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x10generated_tokens\x18\t \x01(\r\x12\x0c\n\x04ping\x18\n \x01(\x08\x12\x15\n\rshared_stream\x18\x0b \x01(\x08\x12#\n\x08\x64\x65livery\x18\x0c \x01(\x0b\x32\x11.wire.v1.Delivery\x12\x0e\n\x06\x63\x61ncel\x18\r \x03(\x04\x42\x0f\n\r_top_logprobs\"[\n\x08\x44\x65livery\x12\x15\n\rshared_stream\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x13\n\x0binterval_ms\x18\x03 \x01(\r\x12\x13\n\x0b\x61sked_there\x18\x04 \x01(\x08\"\xae\x01\n\x10OutputConstraint\x12\x35\n\tfunctions\x18\x01 \x03(\x0b\x32\".wire.v1.OutputConstraint.Function\x12\x15\n\rcall_required\x18\x02 \x01(\x08\x12\x19\n\x11\x66inal_schema_json\x18\x03 \x01(\t\x1a\x31\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\t\"\x7f\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x02\x12\r\n\x05top_p\x18\x02 \x01(\x02\x12\x11\n\x04seed\x18\x03 \x01(\x12H\x00\x88\x01\x01\x12\x18\n\x10presence_penalty\x18\x04 \x01(\x02\x12\x19\n\x11\x66requency_penalty\x18\x05 \x01(\x02\x42\x07\n\x05_seed\"\xa4\x02\n\rGenerateChunk\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12!\n\x07started\x18\x03 \x01(\x0b\x32\x10.wire.v1.Started\x12#\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x11.wire.v1.Finished\x12\x1d\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x0e.wire.v1.Error\x12!\n\x04load\x18\x06 \x01(\x0b\x32\x13.wire.v1.WorkerLoad\x12\'\n\x08logprobs\x18\x07 \x03(\x0b\x32\x15.wire.v1.TokenLogprob\x12$\n\x06shared\x18\x08 \x03(\x0b\x32\x14.wire.v1.SharedChunk\x12\x1a\n\x12\x66irst_token_age_ms\x18\t \x01(\r\",\n\x0bSharedChunk\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"\x81\x01\n\x0cTokenLogprob\x12\x0f\n\x07logprob\x18\x01 \x01(\x02\x12.\n\x03top\x18\x02 \x03(\x0b\x32!.wire.v1.TokenLogprob.Alternative\x1a\x30\n\x0b\x41lternative\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"t\n\x07Started\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x15\n\rcached_tokens\x18\x02 \x01(\r\x12\x10\n\x08queue_ms\x18\x03 \x01(\r\x12\x18\n\x10generated_tokens\x18\x04 \x01(\r\x12\x16\n\x0etakes_requests\x18\x05 \x01(\x08\"\xf7\x01\n\x08\x46inished\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.wire.v1.Finished.Reason\x12\x1a\n\rstop_token_id\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x15\n\rcached_tokens\x18\x04 \x01(\r\x12\x10\n\x08queue_ms\x18\x05 \x01(\r\"O\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x08\n\x04STOP\x10\x01\x12\n\n\x06LENGTH\x10\x02\x12\r\n\tCANCELLED\x10\x03\x12\x08\n\x04PONG\x10\x04\x42\x10\n\x0e_stop_token_id\"\xdd\x01\n\x05\x45rror\x12!\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x13.wire.v1.Error.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\"\x87\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x14\n\x10INVALID_ARGUMENT\x10\x01\x12\x0e\n\nOVERLOADED\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\x14\n\x10\x43ONTEXT_TOO_LONG\x10\x04\x12\x11\n\rENGINE_FAILED\x10\x05\x12\x0c\n\x08\x44\x45\x41\x44LINE\x10\x06\"k\n\nWorkerLoad\x12\x0f\n\x07running\x18\x01 \x01(\r\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x15\n\rkv_free_ratio\x18\x03 \x01(\x02\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\x13\n\x0bmax_running\x18\x05 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,33 +22,33 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wire.v1.generation_pb2', _g
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_GENERATEREQUEST']._serialized_start=38
-  _globals['_GENERATEREQUEST']._serialized_end=393
-  _globals['_DELIVERY']._serialized_start=395
-  _globals['_DELIVERY']._serialized_end=465
-  _globals['_OUTPUTCONSTRAINT']._serialized_start=468
-  _globals['_OUTPUTCONSTRAINT']._serialized_end=642
-  _globals['_OUTPUTCONSTRAINT_FUNCTION']._serialized_start=593
-  _globals['_OUTPUTCONSTRAINT_FUNCTION']._serialized_end=642
-  _globals['_SAMPLING']._serialized_start=644
-  _globals['_SAMPLING']._serialized_end=771
-  _globals['_GENERATECHUNK']._serialized_start=774
-  _globals['_GENERATECHUNK']._serialized_end=1066
-  _globals['_SHAREDCHUNK']._serialized_start=1068
-  _globals['_SHAREDCHUNK']._serialized_end=1112
-  _globals['_TOKENLOGPROB']._serialized_start=1115
-  _globals['_TOKENLOGPROB']._serialized_end=1244
-  _globals['_TOKENLOGPROB_ALTERNATIVE']._serialized_start=1196
-  _globals['_TOKENLOGPROB_ALTERNATIVE']._serialized_end=1244
-  _globals['_STARTED']._serialized_start=1246
-  _globals['_STARTED']._serialized_end=1338
-  _globals['_FINISHED']._serialized_start=1341
-  _globals['_FINISHED']._serialized_end=1588
-  _globals['_FINISHED_REASON']._serialized_start=1491
-  _globals['_FINISHED_REASON']._serialized_end=1570
-  _globals['_ERROR']._serialized_start=1591
-  _globals['_ERROR']._serialized_end=1812
-  _globals['_ERROR_CODE']._serialized_start=1677
-  _globals['_ERROR_CODE']._serialized_end=1812
-  _globals['_WORKERLOAD']._serialized_start=1814
-  _globals['_WORKERLOAD']._serialized_end=1921
+  _globals['_GENERATEREQUEST']._serialized_end=409
+  _globals['_DELIVERY']._serialized_start=411
+  _globals['_DELIVERY']._serialized_end=502
+  _globals['_OUTPUTCONSTRAINT']._serialized_start=505
+  _globals['_OUTPUTCONSTRAINT']._serialized_end=679
+  _globals['_OUTPUTCONSTRAINT_FUNCTION']._serialized_start=630
+  _globals['_OUTPUTCONSTRAINT_FUNCTION']._serialized_end=679
+  _globals['_SAMPLING']._serialized_start=681
+  _globals['_SAMPLING']._serialized_end=808
+  _globals['_GENERATECHUNK']._serialized_start=811
+  _globals['_GENERATECHUNK']._serialized_end=1103
+  _globals['_SHAREDCHUNK']._serialized_start=1105
+  _globals['_SHAREDCHUNK']._serialized_end=1149
+  _globals['_TOKENLOGPROB']._serialized_start=1152
+  _globals['_TOKENLOGPROB']._serialized_end=1281
+  _globals['_TOKENLOGPROB_ALTERNATIVE']._serialized_start=1233
+  _globals['_TOKENLOGPROB_ALTERNATIVE']._serialized_end=1281
+  _globals['_STARTED']._serialized_start=1283
+  _globals['_STARTED']._serialized_end=1399
+  _globals['_FINISHED']._serialized_start=1402
+  _globals['_FINISHED']._serialized_end=1649
+  _globals['_FINISHED_REASON']._serialized_start=1552
+  _globals['_FINISHED_REASON']._serialized_end=1631
+  _globals['_ERROR']._serialized_start=1652
+  _globals['_ERROR']._serialized_end=1873
+  _globals['_ERROR_CODE']._serialized_start=1738
+  _globals['_ERROR_CODE']._serialized_end=1873
+  _globals['_WORKERLOAD']._serialized_start=1875
+  _globals['_WORKERLOAD']._serialized_end=1982
 # @@protoc_insertion_point(module_scope)

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "max_tokens", "sampling", "stop_token_ids", "cache_salt", "deadline_unix_ms", "constraint", "top_logprobs", "generated_tokens", "ping", "shared_stream", "delivery")
+    __slots__ = ("request_id", "max_tokens", "sampling", "stop_token_ids", "cache_salt", "deadline_unix_ms", "constraint", "top_logprobs", "generated_tokens", "ping", "shared_stream", "delivery", "cancel")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class GenerateRequest(_message.Message):
     PING_FIELD_NUMBER: _ClassVar[int]
     SHARED_STREAM_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     max_tokens: int
     sampling: Sampling
@@ -32,17 +33,20 @@ class GenerateRequest(_message.Message):
     ping: bool
     shared_stream: bool
     delivery: Delivery
-    def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., ping: bool = ..., shared_stream: bool = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
+    cancel: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, request_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stop_token_ids: _Optional[_Iterable[int]] = ..., cache_salt: _Optional[str] = ..., deadline_unix_ms: _Optional[int] = ..., constraint: _Optional[_Union[OutputConstraint, _Mapping]] = ..., top_logprobs: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., ping: bool = ..., shared_stream: bool = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., cancel: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Delivery(_message.Message):
-    __slots__ = ("shared_stream", "number", "interval_ms")
+    __slots__ = ("shared_stream", "number", "interval_ms", "asked_there")
     SHARED_STREAM_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_THERE_FIELD_NUMBER: _ClassVar[int]
     shared_stream: str
     number: int
     interval_ms: int
-    def __init__(self, shared_stream: _Optional[str] = ..., number: _Optional[int] = ..., interval_ms: _Optional[int] = ...) -> None: ...
+    asked_there: bool
+    def __init__(self, shared_stream: _Optional[str] = ..., number: _Optional[int] = ..., interval_ms: _Optional[int] = ..., asked_there: bool = ...) -> None: ...
 
 class OutputConstraint(_message.Message):
     __slots__ = ("functions", "call_required", "final_schema_json")
@@ -121,16 +125,18 @@ class TokenLogprob(_message.Message):
     def __init__(self, logprob: _Optional[float] = ..., top: _Optional[_Iterable[_Union[TokenLogprob.Alternative, _Mapping]]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("engine", "cached_tokens", "queue_ms", "generated_tokens")
+    __slots__ = ("engine", "cached_tokens", "queue_ms", "generated_tokens", "takes_requests")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
     GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TAKES_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     engine: str
     cached_tokens: int
     queue_ms: int
     generated_tokens: int
-    def __init__(self, engine: _Optional[str] = ..., cached_tokens: _Optional[int] = ..., queue_ms: _Optional[int] = ..., generated_tokens: _Optional[int] = ...) -> None: ...
+    takes_requests: bool
+    def __init__(self, engine: _Optional[str] = ..., cached_tokens: _Optional[int] = ..., queue_ms: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., takes_requests: bool = ...) -> None: ...
 
 class Finished(_message.Message):
     __slots__ = ("reason", "stop_token_id", "completion_tokens", "cached_tokens", "queue_ms")

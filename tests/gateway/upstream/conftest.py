@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -77,23 +78,46 @@ class Upstream:
 StartUpstream = Callable[..., Awaitable[Upstream]]
 
 
-@pytest.fixture(params=[False, True], ids=["own streams", "a shared stream"])
-def shares(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whatever holds for chunks on a generation's own stream holds for those on a shared one."""
-    if request.param:
+class Sharing(enum.Enum):
+    """What the workers know of shared streams."""
+
+    UNKNOWN = "own streams"
+    CHUNKS = "chunks shared"
+    REQUESTS = "all shared"
+
+
+@pytest.fixture(params=Sharing, ids=lambda sharing: sharing.value)
+def sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sharing:
+    """Whatever holds for a generation on its own stream holds for those on a shared one."""
+    if request.param is not Sharing.UNKNOWN:
         monkeypatch.setattr("gateway.upstream.sharing.SHARE_FROM", 1)
         monkeypatch.setattr("gateway.upstream.shared_stream.LAST_CHUNKS_S", SHORT.idle_s / 4)
-    return bool(request.param)
+    assert isinstance(request.param, Sharing)
+    return request.param
 
 
 @pytest.fixture
-async def start_upstream(shares: bool) -> AsyncIterator[StartUpstream]:
+def opens_before() -> bool:
+    """Whether the shared streams are open before the first generation: then it uses them."""
+    return True
+
+
+@pytest.fixture
+async def start_upstream(sharing: Sharing, opens_before: bool) -> AsyncIterator[StartUpstream]:
     """Call with a script a worker, in the order in which they are asked; they are up when it
     returns."""
     async with AsyncExitStack() as stack:
 
         async def start(*scripts: Script, probe_interval_s: float = _NEVER_S) -> Upstream:
-            workers = [await stack.enter_async_context(FakeTriton(shares=shares)) for _ in scripts]
+            workers = [
+                await stack.enter_async_context(
+                    FakeTriton(
+                        shares=sharing is not Sharing.UNKNOWN,
+                        takes_requests=sharing is Sharing.REQUESTS,
+                    )
+                )
+                for _ in scripts
+            ]
             # The first script is that of GENERATION's home, and so on.
             workers.sort(key=lambda worker: -rank(AFFINITY, worker_hash(worker.address)))
             for worker, script in zip(workers, scripts, strict=True):
@@ -106,9 +130,20 @@ async def start_upstream(shares: bool) -> AsyncIterator[StartUpstream]:
             )
             await stack.enter_async_context(_running(pool))
             await until(lambda: all(status.up for status in pool.statuses()))
+            if sharing is Sharing.REQUESTS and opens_before:
+                await _open_shared_streams(pool)
             return Upstream(workers, pool)
 
         yield start
+
+
+async def _open_shared_streams(pool: WorkerPool) -> None:
+    for worker in pool._workers.values():
+        seat = worker.sharing.take_seat(1, asks_there=True)
+        assert seat is not None
+        while not seat.takes_requests:  # noqa: ASYNC110  (as below)
+            await anyio.sleep(0.005)
+        seat.leave(said_all=True)
 
 
 @asynccontextmanager

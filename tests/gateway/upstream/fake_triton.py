@@ -107,7 +107,9 @@ class Stream:
         await self._context.write(triton.ModelStreamInferResponse(infer_response=response))
 
     async def triton_error(self, message: str) -> None:
-        await self._context.write(triton.ModelStreamInferResponse(error_message=message))
+        response = triton.ModelStreamInferResponse(error_message=message)
+        response.infer_response.id = self.asked.request.request_id
+        await self._context.write(response)
 
     async def hang(self) -> None:
         """Say nothing until somebody cancels."""
@@ -157,17 +159,20 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         *,
         port: int = 0,
         shares: bool = False,
+        takes_requests: bool = False,
         tls: grpc.ServerCredentials | None = None,
     ) -> None:
         self.script = script
-        self.shares = shares  # knows of shared streams; else it is an older worker
+        # Knows of shared streams, and of requests on them; else it is an older worker.
+        self.shares = shares
+        self.takes_requests = takes_requests
         self.shared: dict[str, Shared] = {}  # by name; those that are open
         self.shared_asked_for = 0  # ever
         self._tls = tls
         self.ready = True
         self.load = wire.WorkerLoad(kv_free_ratio=1)
         self.asked: list[Asked] = []
-        self.cancelled = 0  # streams that the client left, shared ones apart
+        self.cancelled = 0  # generations that the client left
         self.streams = 0  # under way
         self.port = port
         self._server: grpc.aio.Server | None = None
@@ -202,33 +207,46 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> None:
         self.streams += 1
-        left = 1
+        by_number: dict[int, asyncio.Task[None]] = {}  # asked for on this stream
         try:
-            async for request in requests:
-                asked = decode(request)
-                if asked.request.shared_stream:
-                    left = 0
-                    await self._share(Shared(asked, context))
-                elif not asked.request.ping:
+            async with asyncio.TaskGroup() as tasks:
+                async for request in requests:
+                    asked = decode(request)
                     delivery = asked.request.delivery
-                    shared = self.shared.get(delivery.shared_stream)
-                    stream = Stream(asked, context, shared, delivery.number)
-                    # Where, which is not what.
-                    delivery.ClearField("shared_stream")
-                    delivery.ClearField("number")
-                    if not delivery.ListFields():
-                        asked.request.ClearField("delivery")
-                    self.asked.append(asked)
-                    await self.script(stream)
-                elif self.ready:
-                    await Stream(asked, context).pong(self.load)
-                else:
-                    await Stream(asked, context).triton_error("Request for unknown model")
-        except asyncio.CancelledError:
-            self.cancelled += left
-            raise
+                    if asked.request.shared_stream:
+                        tasks.create_task(self._share(Shared(asked, context)))
+                    elif asked.request.cancel:
+                        for number in asked.request.cancel:
+                            by_number[number].cancel()
+                    elif delivery.asked_there:
+                        assert self.takes_requests
+                        number = delivery.number
+                        by_number[number] = tasks.create_task(self._generate(asked, context))
+                    elif not asked.request.ping:
+                        await self._generate(asked, context)
+                    elif self.ready:
+                        await Stream(asked, context).pong(self.load)
+                    else:
+                        await Stream(asked, context).triton_error("Request for unknown model")
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # gRPC looks at what kind it is
         finally:
             self.streams -= 1
+
+    async def _generate(self, asked: Asked, context: Any) -> None:
+        delivery = asked.request.delivery
+        shared = self.shared.get(delivery.shared_stream)
+        stream = Stream(asked, context, shared, delivery.number)
+        for where in ("shared_stream", "number", "asked_there"):  # which is not what
+            delivery.ClearField(where)
+        if not delivery.ListFields():
+            asked.request.ClearField("delivery")
+        self.asked.append(asked)
+        try:
+            await self.script(stream)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
 
     async def _share(self, shared: Shared) -> None:
         self.shared_asked_for += 1
@@ -238,7 +256,8 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         name = shared.asked.request.request_id
         self.shared[name] = shared
         try:
-            await shared.send()
+            started = wire.Started(engine="fake", takes_requests=self.takes_requests)
+            await shared.send_chunk(wire.GenerateChunk(started=started))
             await shared.hang()
         finally:
             del self.shared[name]

@@ -10,9 +10,16 @@ import pytest
 
 from gateway.generation import Chunk, FinishReason, OutputConstraint, UpstreamError, UpstreamFailure
 from gateway.upstream.turn import Turn
-from tests.gateway.upstream.conftest import GENERATION, StartUpstream, Upstream
+from tests.gateway.upstream.conftest import GENERATION, Sharing, StartUpstream, Upstream
 from tests.gateway.upstream.fake_triton import Script, Stream, count_to, count_to_three
-from tests.gateway.upstream.test_takeover import FAILURES, draining, end_early, no_start, tokens_of
+from tests.gateway.upstream.test_takeover import (
+    FAILURES,
+    draining,
+    end_early,
+    heard,
+    no_start,
+    tokens_of,
+)
 from wire.v1 import generation_pb2 as wire
 
 
@@ -40,7 +47,7 @@ async def received_until_failure(upstream: Upstream) -> tuple[list[Chunk], Upstr
     ("script", "reason"), [case for case in FAILURES if case[0] is not no_start]
 )
 async def test_another_worker_goes_on_behind_the_last_token(
-    start_upstream: StartUpstream, script: Script, reason: str
+    start_upstream: StartUpstream, sharing: Sharing, script: Script, reason: str
 ) -> None:
     upstream = await start_upstream(begin_and(script), count_to_three)
 
@@ -48,7 +55,10 @@ async def test_another_worker_goes_on_behind_the_last_token(
 
     assert tokens_of(chunks) == [1, 2, 3]
     assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == [FinishReason.STOP]
-    assert upstream.incidents.happened == [f"failed {reason}", "taken over behind 1"]
+    assert upstream.incidents.happened == [
+        f"failed {heard(script, reason, sharing)}",
+        "taken over behind 1",
+    ]
     assert upstream.load() == [(0, 0), (0, 0)]
 
 

@@ -11,19 +11,19 @@ import anyio
 import grpc
 import pytest
 
-from gateway.upstream import sharing
 from gateway.upstream.codec import ChunkReader, Delivered
 from gateway.upstream.failures import AttemptFailed, ContractViolation, Reason
 from gateway.upstream.shared_stream import Seat, SharedStream
-from tests.gateway.upstream.conftest import GENERATION, StartUpstream, Upstream, until
+from gateway.upstream.sharing import SHARE_FROM
+from tests.gateway.upstream.conftest import GENERATION, Sharing, StartUpstream, Upstream, until
 from tests.gateway.upstream.fake_triton import FakeTriton, Stream, count_to, count_to_three
 from wire.v1 import generation_pb2 as wire
 
 
 @pytest.fixture
-def shares() -> bool:
+def sharing() -> Sharing:
     """Here the workers know of shared streams, and the gateway shares as it does by itself."""
-    return True
+    return Sharing.CHUNKS
 
 
 async def _together(upstream: Upstream, count: int) -> list[list[int]]:
@@ -39,7 +39,7 @@ async def _count_when(go: asyncio.Event, stream: Stream) -> None:
 
 async def test_few_generations_have_streams_of_their_own(start_upstream: StartUpstream) -> None:
     upstream = await start_upstream(count_to_three)
-    assert await _together(upstream, sharing.SHARE_FROM - 1) == [[1, 2, 3]] * 7
+    assert await _together(upstream, SHARE_FROM - 1) == [[1, 2, 3]] * 3
     assert upstream.workers[0].shared_asked_for == 0
 
 
@@ -69,7 +69,7 @@ async def test_a_worker_that_knows_of_none_is_not_asked_again_and_again(
 async def test_log_probabilities_come_on_a_stream_of_their_own(
     start_upstream: StartUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "SHARE_FROM", 1)
+    monkeypatch.setattr("gateway.upstream.sharing.SHARE_FROM", 1)
 
     async def script(stream: Stream) -> None:
         assert stream.shared is None
@@ -89,7 +89,7 @@ async def test_log_probabilities_come_on_a_stream_of_their_own(
 
 @pytest.fixture
 def sharing_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "SHARE_FROM", 1)
+    monkeypatch.setattr("gateway.upstream.sharing.SHARE_FROM", 1)
 
 
 async def _break(worker: FakeTriton, message: bytes) -> None:
@@ -211,7 +211,7 @@ def _chunk(seq: int, **fields: object) -> bytes:
 
 @pytest.fixture
 async def seat() -> Seat:
-    return SharedStream("s-1", _Call()).seat()
+    return SharedStream("s-1", _Call(), model_name="m").seat()
 
 
 async def test_what_nobody_reads_is_kept_as_little_more_than_its_tokens(seat: Seat) -> None:
@@ -287,7 +287,7 @@ async def test_what_comes_on_the_own_stream_is_not_read_ahead(seat: Seat) -> Non
         assert await seat.read(said_all=False) is None
         await anyio.sleep(0.05)
         assert put == [0, 1]
-        seat.leave()  # nobody is kept waiting by who has gone
+        seat.leave(said_all=False)  # nobody is kept waiting by who has gone
     assert put == [0, 1, 2]
 
 

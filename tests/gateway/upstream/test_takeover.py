@@ -11,7 +11,14 @@ import pytest
 
 from gateway.generation import Chunk, FinishReason, UpstreamError, UpstreamFailure
 from gateway.upstream.attempt import UpstreamTimeouts
-from tests.gateway.upstream.conftest import GENERATION, StartUpstream, Upstream, until
+from gateway.upstream.failures import Reason
+from tests.gateway.upstream.conftest import (
+    GENERATION,
+    Sharing,
+    StartUpstream,
+    Upstream,
+    until,
+)
 from tests.gateway.upstream.fake_triton import (
     FakeTriton,
     Script,
@@ -133,9 +140,15 @@ async def refusal(upstream: Upstream) -> UpstreamError:
     return raised.value
 
 
+def heard(script: Script, reason: str, sharing: Sharing) -> str:
+    """Of a generation without a stream of its own no end can be seen, and nothing more is heard."""
+    unseen = script is end_early and sharing is Sharing.REQUESTS
+    return Reason.SILENT.value if unseen else reason
+
+
 @pytest.mark.parametrize(("script", "reason"), FAILURES)
 async def test_a_worker_that_fails_before_its_first_token_is_replaced(
-    start_upstream: StartUpstream, script: Script, reason: str
+    start_upstream: StartUpstream, sharing: Sharing, script: Script, reason: str
 ) -> None:
     upstream = await start_upstream(script, count_to_three)
 
@@ -144,7 +157,7 @@ async def test_a_worker_that_fails_before_its_first_token_is_replaced(
     assert tokens_of(chunks) == [1, 2, 3]
     assert chunks[-1].finish_reason is FinishReason.STOP
     assert chunks[-1].worker == upstream.workers[1].address
-    assert upstream.incidents.happened == [f"failed {reason}", "taken over"]
+    assert upstream.incidents.happened == [f"failed {heard(script, reason, sharing)}", "taken over"]
     assert upstream.load() == [(0, 0), (0, 0)]
 
 
@@ -193,7 +206,7 @@ async def test_a_worker_that_accepts_connections_and_nothing_else_is_replaced(
 
 
 async def test_a_message_after_the_last_chunk_harms_the_worker_and_not_the_tenant(
-    start_upstream: StartUpstream,
+    start_upstream: StartUpstream, sharing: Sharing
 ) -> None:
     async def say_too_much(stream: Stream) -> None:
         await count_to_three(stream)
@@ -202,8 +215,10 @@ async def test_a_message_after_the_last_chunk_harms_the_worker_and_not_the_tenan
     upstream = await start_upstream(say_too_much)
 
     assert await upstream.token_ids() == [1, 2, 3]
-    assert upstream.incidents.happened == ["failed contract_violation"]
-    assert not upstream.pool.ready()
+    # What was asked for on a shared stream is over with its last chunk: nobody hears more.
+    heard = sharing is not Sharing.REQUESTS
+    assert upstream.incidents.happened == ["failed contract_violation"] * heard
+    assert upstream.pool.ready() != heard
 
 
 async def test_when_all_are_overloaded_the_tenant_hears_the_shortest_time_to_wait(
@@ -257,14 +272,14 @@ async def test_what_no_worker_would_do_is_not_asked_of_another(
 async def test_a_failure_is_one_warning_that_names_generation_and_worker(
     start_upstream: StartUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upstream = await start_upstream(end_early, count_to_three)
+    upstream = await start_upstream(engine_failed, count_to_three)
     caplog.clear()
 
     await upstream.generate()
 
     worker = upstream.workers[0].address
     assert [record.message for record in caplog.records] == [
-        f"generation resp-1 failed on worker {worker} after 0 tokens: ended_early: no `finished`"
+        f"generation resp-1 failed on worker {worker} after 0 tokens: engine_failed: as scripted"
     ]
 
 

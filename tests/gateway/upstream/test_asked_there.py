@@ -1,0 +1,241 @@
+"""Generations that are asked for on a shared stream. What holds everywhere is in the other files."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+
+from gateway.generation import UpstreamError, UpstreamFailure
+from gateway.upstream.attempt import LONGEST_SHARED_PROMPT
+from gateway.upstream.codec import encode_request
+from gateway.upstream.shared_stream import SharedStream
+from tests.gateway.upstream.conftest import GENERATION, Sharing, StartUpstream, until
+from tests.gateway.upstream.fake_triton import Stream, count_to, count_to_three
+from wire.v1 import generation_pb2 as wire
+
+
+@pytest.fixture
+def sharing() -> Sharing:
+    return Sharing.REQUESTS
+
+
+@pytest.fixture(autouse=True)
+def sharing_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.upstream.sharing.SHARE_FROM", 1)
+
+
+async def _count_when(go: asyncio.Event, stream: Stream) -> None:
+    await stream.send()
+    await go.wait()
+    await count_to(stream, 3)
+
+
+class _Traced:
+    """Follows a generation as one does whose trace is told."""
+
+    headers: Sequence[tuple[str, str]] = (("traceparent", "00-1-1-01"),)
+
+    def attempt(self, worker: str, *, generated_tokens: int) -> _Traced:
+        return self
+
+    def ended(self, failure: str) -> None:
+        pass
+
+
+async def test_no_generation_needs_a_stream_of_its_own(start_upstream: StartUpstream) -> None:
+    go = asyncio.Event()
+    upstream = await start_upstream(partial(_count_when, go))
+    (worker,) = upstream.workers
+    answers = asyncio.gather(*(upstream.token_ids() for _ in range(40)))
+    await until(lambda: len(worker.asked) == 40)
+
+    assert worker.streams == 1
+    go.set()
+    assert await answers == [[1, 2, 3]] * 40
+    assert worker.cancelled == 0
+
+
+@pytest.mark.parametrize("opens_before", [False])
+async def test_those_that_open_the_stream_do_not_wait_for_it(
+    start_upstream: StartUpstream,
+) -> None:
+    go = asyncio.Event()
+    upstream = await start_upstream(partial(_count_when, go))
+    (worker,) = upstream.workers
+    first = asyncio.gather(*(upstream.token_ids() for _ in range(3)))
+    await until(lambda: len(worker.asked) == 3)
+    assert worker.streams == 4
+    second = asyncio.gather(*(upstream.token_ids() for _ in range(3)))
+    await until(lambda: len(worker.asked) == 6)
+    assert worker.streams == 4
+    go.set()
+
+    assert [*await first, *await second] == [[1, 2, 3]] * 6
+
+
+async def test_a_worker_that_takes_none_there_is_asked_as_ever(
+    start_upstream: StartUpstream,
+) -> None:
+    go = asyncio.Event()
+    upstream = await start_upstream(partial(_count_when, go))
+    (worker,) = upstream.workers
+    (shared,) = worker.shared.values()
+    worker.takes_requests = False
+    await shared.fail(wire.Error.DRAINING)  # as when an older one takes its place
+    await until(lambda: worker.streams == 0)
+    answers = asyncio.gather(*(upstream.token_ids() for _ in range(3)))
+    await until(lambda: len(worker.asked) == 3)
+
+    assert worker.streams == 4
+    go.set()
+    assert await answers == [[1, 2, 3]] * 3
+
+
+async def test_who_leaves_is_alone_in_leaving(start_upstream: StartUpstream) -> None:
+    go = asyncio.Event()
+    upstream = await start_upstream(partial(_count_when, go))
+    (worker,) = upstream.workers
+    async with upstream.engine.generate(GENERATION) as leaves:
+        await anext(leaves)
+        stays = asyncio.gather(upstream.token_ids())
+        await until(lambda: len(worker.asked) == 2)
+    await until(lambda: worker.cancelled == 1)
+    go.set()
+
+    assert (await stays)[0] == [1, 2, 3]
+    assert worker.cancelled == 1
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [
+        replace(GENERATION, prompt=[1] * (LONGEST_SHARED_PROMPT + 1)),
+        replace(GENERATION, top_logprobs=0),
+    ],
+    ids=["a long prompt", "log probabilities"],
+)
+async def test_what_is_large_has_a_stream_of_its_own(
+    start_upstream: StartUpstream, generation: Any
+) -> None:
+    upstream = await start_upstream(Stream.hang)
+    (worker,) = upstream.workers
+    async with upstream.engine.generate(generation):
+        await until(lambda: len(worker.asked) == 1)
+        assert worker.streams == 2
+    await until(lambda: worker.cancelled == 1)
+
+
+async def test_what_is_traced_has_a_stream_that_says_so(start_upstream: StartUpstream) -> None:
+    upstream = await start_upstream(Stream.hang)
+    (worker,) = upstream.workers
+    async with upstream.engine.generate(GENERATION, _Traced()):
+        await until(lambda: len(worker.asked) == 1)
+        assert worker.streams == 2
+
+
+async def test_what_triton_refuses_is_no_matter_to_others(start_upstream: StartUpstream) -> None:
+    go = asyncio.Event()
+
+    async def script(stream: Stream) -> None:
+        if stream.asked.request.request_id == "refused":
+            await stream.triton_error("unexpected shape")
+        else:
+            await _count_when(go, stream)
+
+    upstream = await start_upstream(script, count_to_three)
+    worker, _ = upstream.workers
+    stays = asyncio.gather(upstream.token_ids())
+    await until(lambda: len(worker.asked) == 1)
+
+    assert await upstream.token_ids(replace(GENERATION, request_id="refused")) == [1, 2, 3]
+    assert upstream.incidents.happened == ["failed triton_error", "taken over"]
+    go.set()
+    assert (await stays)[0] == [1, 2, 3]
+    assert worker.cancelled == 0
+
+
+async def test_a_deadline_is_ours_to_keep(start_upstream: StartUpstream) -> None:
+    upstream = await start_upstream(Stream.hang)
+    (worker,) = upstream.workers
+
+    soon = replace(GENERATION, deadline_unix_ms=round(time.time() * 1000) + 100)
+    with pytest.raises(UpstreamError) as raised:
+        async with upstream.engine.generate(soon) as chunks:
+            await anext(chunks)
+
+    assert raised.value.failure is UpstreamFailure.TIMEOUT
+    await until(lambda: worker.cancelled == 1)
+
+
+async def test_a_stream_that_is_used_now_and_then_stays(start_upstream: StartUpstream) -> None:
+    upstream = await start_upstream(count_to_three, probe_interval_s=0.2)
+    (worker,) = upstream.workers
+    for _ in range(20):
+        assert await upstream.token_ids() == [1, 2, 3]
+        await anyio.sleep(0.05)
+    assert worker.shared_asked_for == 1
+    await until(lambda: worker.streams == 0)
+
+
+async def test_a_worker_that_dies_is_taken_over_from_by_all(start_upstream: StartUpstream) -> None:
+    async def script(stream: Stream) -> None:
+        await stream.send([1])
+        await stream.hang()
+
+    upstream = await start_upstream(script, count_to_three)
+    dies, _ = upstream.workers
+    answers = asyncio.gather(*(upstream.token_ids() for _ in range(10)))
+    await until(lambda: len(dies.asked) > 0)
+    await anyio.sleep(0.05)
+    await dies.die()
+
+    assert await answers == [[1, 2, 3]] * 10
+
+
+class _Call:
+    """Writes at once; reads for ever."""
+
+    def __init__(self) -> None:
+        self.written: list[wire.GenerateRequest] = []
+
+    async def write(self, request: Any) -> None:
+        self.written.append(wire.GenerateRequest.FromString(request.raw_input_contents[1][4:]))
+
+    async def read(self) -> Any:
+        await asyncio.Event().wait()
+
+    def cancel(self) -> None:
+        pass
+
+
+async def test_who_leaves_before_it_is_asked_for_is_neither_asked_for_nor_cancelled() -> None:
+    call = _Call()
+    stream = SharedStream("s-1", call, model_name="m")
+    request = encode_request(replace(GENERATION, request_id="r"), model_name="m")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stream.run)
+        await anyio.sleep(0.01)
+        leaves, asks, cancels = stream.seat(), stream.seat(), stream.seat()
+        for seat in (leaves, asks, cancels):
+            seat.ask("r", request)
+        leaves.leave(said_all=False)
+        await anyio.sleep(0.01)
+        cancels.leave(said_all=False)
+        asks.leave(said_all=True)
+        await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+
+    shared, *rest = call.written
+    assert shared.shared_stream
+    assert [(each.request_id, list(each.cancel)) for each in rest] == [
+        ("r", []),
+        ("r", []),
+        ("s-1", [3]),
+    ]
