@@ -10,7 +10,7 @@ import pytest
 
 from tests.workers.conftest import MAX_QUEUED, MAX_RUNNING
 from tests.workers.prompts import user
-from tests.workers.triton_client import TritonClient, greedy
+from tests.workers.triton_client import TritonClient, greedy, model_infer_request
 from wire.v1 import generation_pb2 as wire
 
 _ENDLESS = user('SIM: {"repeat": 1000000, "tokens_per_second": 50}')
@@ -126,3 +126,52 @@ async def test_generations_that_share_a_stream_are_cancelled_one_by_one(
     said = [token for chunk in answers[2] for token in chunk.token_ids]
     assert said == (await triton.generate(user("Hi"), greedy())).token_ids
     assert [chunk.seq for chunk in answers[2]] == list(range(len(answers[2])))
+
+
+async def test_generations_that_are_asked_for_on_a_shared_stream_are_cancelled_there(
+    triton: TritonClient,
+) -> None:
+    share = wire.GenerateRequest(request_id="s-2", shared_stream=True)
+    answers: dict[int, list[wire.GenerateChunk]] = {1: [], 2: [], 3: []}
+
+    def there(number: int) -> wire.GenerateRequest:
+        delivery = wire.Delivery(shared_stream="s-2", number=number, asked_there=True)
+        return greedy(delivery=delivery)
+
+    def over(number: int) -> bool:
+        chunks = answers[number]
+        return bool(chunks) and chunks[-1].HasField("finished")
+
+    async with triton.stream([0], share, more=True) as shared:
+
+        async def read() -> None:
+            message, final = (await shared.receive()) or pytest.fail("it ended")
+            assert not final
+            for each in message.shared:
+                answers[each.number].append(wire.GenerateChunk.FromString(each.chunk))
+
+        await read()
+        await shared.ask(_ENDLESS, there(1))
+        await shared.ask(_ENDLESS, there(2))
+        await shared.ask(user("Hi"), there(3))
+        while not (over(3) and answers[1] and answers[2]):
+            await read()
+        await triton.until("worker_running_requests", lambda running: running == 2)
+        await shared.ask([0], wire.GenerateRequest(request_id="s-2", cancel=[1]))
+        while not over(1):
+            await read()
+        assert answers[1][-1].finished.reason == wire.Finished.CANCELLED
+        await triton.until("worker_running_requests", lambda running: running == 1)
+        assert not over(2)
+
+        # Whom Triton itself refuses it names, on the stream that goes on.
+        unknown = model_infer_request([0], b"")
+        unknown.model_name, unknown.id = "another", "r-9"
+        await shared.write(unknown)
+        while not (answer := await shared.answer()).error_message:
+            pass
+        assert answer.infer_response.id == "r-9"
+    await triton.idle()  # leaving the stream leaves what was asked for there
+
+    said = [token for chunk in answers[3] for token in chunk.token_ids]
+    assert said == (await triton.generate(user("Hi"), greedy())).token_ids

@@ -1,4 +1,4 @@
-"""A gateway in miniature: raw grpc.aio, one ModelStreamInfer stream a generation."""
+"""A gateway in miniature: raw grpc.aio, one ModelStreamInfer stream a generation, or a shared one."""
 
 from __future__ import annotations
 
@@ -81,17 +81,26 @@ class Answer:
 
 
 class Stream:
-    """One generation under way."""
+    """One generation under way, or several that share it."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, encode: Callable[[str | list[int]], list[int]]) -> None:
         self._call = call
+        self._encode = encode
+
+    async def ask(self, prompt: str | list[int], request: wire.GenerateRequest | bytes) -> None:
+        """One more request of this stream."""
+        blob = request if isinstance(request, bytes) else request.SerializeToString()
+        await self.write(model_infer_request(self._encode(prompt), blob))
+
+    async def write(self, request: service_pb2.ModelInferRequest) -> None:
+        await self._call.write(request)
 
     def cancel(self) -> None:
         self._call.cancel()
 
     async def receive(self) -> tuple[wire.GenerateChunk, bool] | None:
         """The next chunk, and whether it is final; None at the end of the stream."""
-        response = await self._call.read()
+        response = await self.answer()
         if response is grpc.aio.EOF:
             return None
         assert not response.error_message, response.error_message
@@ -100,6 +109,10 @@ class Stream:
         assert len(content) == 4 + length
         chunk = wire.GenerateChunk.FromString(content[4:])
         return chunk, response.infer_response.parameters["triton_final_response"].bool_param
+
+    async def answer(self) -> Any:
+        """What Triton says next: a ModelStreamInferResponse, or grpc.aio.EOF."""
+        return await self._call.read()
 
     async def rest(self) -> Answer:
         answer = Answer()
@@ -132,20 +145,24 @@ class TritonClient:
 
     @asynccontextmanager
     async def stream(
-        self, prompt: str | list[int], request: wire.GenerateRequest | bytes
+        self,
+        prompt: str | list[int],
+        request: wire.GenerateRequest | bytes,
+        *,
+        more: bool = False,
     ) -> AsyncIterator[Stream]:
-        """Begin a generation; leaving the block cancels it."""
-        ids = self._tokenizer.encode_harmony(prompt) if isinstance(prompt, str) else prompt
-        blob = request if isinstance(request, bytes) else request.SerializeToString()
+        """Begin a generation, or one of *more*; leaving the block cancels what is under way."""
         call = self._channel.stream_stream(
             _METHOD,
             request_serializer=service_pb2.ModelInferRequest.SerializeToString,
             response_deserializer=service_pb2.ModelStreamInferResponse.FromString,
         )()
         try:
-            await call.write(model_infer_request(ids, blob))
-            await call.done_writing()
-            yield Stream(call)
+            stream = Stream(call, self._encode)
+            await stream.ask(prompt, request)
+            if not more:
+                await call.done_writing()
+            yield stream
         finally:
             call.cancel()
 
@@ -157,6 +174,9 @@ class TritonClient:
             answer = await stream.rest()
         answer.check_contract()
         return answer
+
+    def _encode(self, prompt: str | list[int]) -> list[int]:
+        return self._tokenizer.encode_harmony(prompt) if isinstance(prompt, str) else prompt
 
     async def metric(self, series: str) -> float:
         """The value of a series, labels included in its name."""
