@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -11,7 +12,10 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+# In a request it becomes another number each time: the gateway keeps the tokens of texts that it has seen.
+NUMBER = "<number>"
 DELTA = b"event: response.output_text.delta"
+_numbers = itertools.count()
 OPENING = 50  # streams at a time: what a flood of them does is another question
 
 
@@ -22,6 +26,11 @@ class Ask:
     host: str
     port: int
     head_and_body: bytes
+
+    def once_more(self) -> bytes:
+        """The request, unlike all before if there is a NUMBER in it."""
+        number = f"{next(_numbers):0{len(NUMBER)}}"
+        return self.head_and_body.replace(NUMBER.encode(), number.encode())
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self.host, self.port)
@@ -134,7 +143,7 @@ class KeptConnection:
 
     async def whole(self) -> None:
         """One answer with a content-length. Raises RuntimeError if it is none."""
-        self._writer.write(self._ask.head_and_body)
+        self._writer.write(self._ask.once_more())
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = next(
             int(line.split(b":")[1])

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from bench.gateway.direct import Direct
 from bench.gateway.figures import Figure
-from bench.gateway.load import Ask, KeptConnection, open_streams, to_product
+from bench.gateway.load import NUMBER, Ask, KeptConnection, open_streams, to_product
 from bench.gateway.stand import Stand, median
 from bench.gateway.streams import endless
 from tests.stack.resources import cpu_s
@@ -136,7 +136,7 @@ def _requests(stand: Stand) -> int:
 
 def _of_200_tokens(stand: Stand) -> str:
     directive = f"SIM: {json.dumps({'reasoning': '', 'text': 'Four words of answer.'})}\n"
-    text = directive
+    text = f"{directive}Day {NUMBER}. "
     while len(stand.prompt(text)) < 200:
         text += "It rained. "
     return text
