@@ -12,7 +12,10 @@ from typing import Any
 
 BUILD = Path("build/bench-peers")
 # About so many tokens, by whichever tokenizer.
-PROMPT = "The sky is blue because air scatters short waves more than long ones. " * 13
+# <number> becomes another one for each request (src/loadgen.c).
+PROMPT = (
+    "Day <number>. " + "The sky is blue because air scatters short waves more than long ones. " * 13
+)
 ENOUGH = 4096
 
 
