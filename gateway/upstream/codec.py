@@ -30,6 +30,8 @@ from wire.vocabulary import SIZE
 # Triton's BYTES element: its length, little-endian, then the bytes.
 _LENGTH = struct.Struct("<I")
 
+CANCELLATION = "cancellation"  # the id of such a request, by which Triton calls it
+
 # A worker that says more does not know what it says.
 LONGEST_RETRY_MS = 30_000
 
@@ -86,7 +88,7 @@ def encode_shared_stream(name: str, *, model_name: str) -> ModelInferRequest:
 def encode_cancellation(name: str, numbers: Sequence[int], *, model_name: str) -> ModelInferRequest:
     """To be sent on the shared stream of this name: nobody wants these generations any more."""
     message = wire.GenerateRequest(request_id=name, cancel=numbers)
-    return _infer_request(name, [0], message, model_name=model_name)
+    return _infer_request(CANCELLATION, [0], message, model_name=model_name)
 
 
 def encode_ping(*, model_name: str) -> ModelInferRequest:

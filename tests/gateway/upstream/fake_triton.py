@@ -166,6 +166,7 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         # Knows of shared streams, and of requests on them; else it is an older worker.
         self.shares = shares
         self.takes_requests = takes_requests
+        self.refuses = False  # to cancel, as a Triton that stops does
         self.shared: dict[str, Shared] = {}  # by name; those that are open
         self.shared_asked_for = 0  # ever
         self._tls = tls
@@ -215,6 +216,10 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
                     delivery = asked.request.delivery
                     if asked.request.shared_stream:
                         tasks.create_task(self._share(Shared(asked, context)))
+                    elif asked.request.cancel and self.refuses:
+                        refusal = triton.ModelStreamInferResponse(error_message="Server exiting")
+                        refusal.infer_response.id = request.id
+                        await context.write(refusal)
                     elif asked.request.cancel:
                         for number in asked.request.cancel:
                             by_number[number].cancel()

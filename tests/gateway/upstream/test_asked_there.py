@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -159,6 +160,65 @@ async def test_what_triton_refuses_is_no_matter_to_others(start_upstream: StartU
     go.set()
     assert (await stays)[0] == [1, 2, 3]
     assert worker.cancelled == 0
+
+
+async def test_a_cancellation_that_triton_refuses_is_no_matter_to_others(
+    start_upstream: StartUpstream,
+) -> None:
+    """It has been told to stop, and takes nothing any more."""
+    go = asyncio.Event()
+    upstream = await start_upstream(partial(_count_when, go))
+    (worker,) = upstream.workers
+    worker.refuses = True
+    stays = asyncio.gather(upstream.token_ids())
+    await until(lambda: len(worker.asked) == 1)
+    async with upstream.engine.generate(GENERATION) as leaves:
+        await anext(leaves)
+    await anyio.sleep(0.1)
+    go.set()
+
+    assert (await stays)[0] == [1, 2, 3]
+    assert upstream.incidents.happened == []
+    await until(lambda: worker.streams == 0)
+
+
+async def test_what_is_refused_to_who_has_left_is_no_matter_to_others(
+    start_upstream: StartUpstream,
+) -> None:
+    go, left = asyncio.Event(), asyncio.Event()
+
+    async def script(stream: Stream) -> None:
+        if stream.asked.request.request_id == "refused":
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await stream.triton_error("too late")
+            left.set()
+        else:
+            await _count_when(go, stream)
+
+    upstream = await start_upstream(script)
+    (worker,) = upstream.workers
+    stays = asyncio.gather(upstream.token_ids())
+    async with upstream.engine.generate(replace(GENERATION, request_id="refused")):
+        await until(lambda: len(worker.asked) == 2)
+    await left.wait()
+    go.set()
+
+    assert (await stays)[0] == [1, 2, 3]
+    assert upstream.incidents.happened == []
+
+
+async def test_a_stream_of_many_requests_is_replaced(
+    start_upstream: StartUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.upstream.shared_stream.MOST_REQUESTS", 10)
+    upstream = await start_upstream(count_to_three)
+    (worker,) = upstream.workers
+    for _ in range(20):
+        assert await asyncio.gather(*(upstream.token_ids() for _ in range(5))) == [[1, 2, 3]] * 5
+    assert 5 <= worker.shared_asked_for <= 10
+    assert worker.streams == len(worker.shared) == 1
+    assert upstream.incidents.happened == []
 
 
 async def test_a_deadline_is_ours_to_keep(start_upstream: StartUpstream) -> None:
