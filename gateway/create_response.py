@@ -178,15 +178,13 @@ async def create_response(
                     top_logprobs=request.top_logprobs if request.wants_logprobs else None,
                     chunk_interval_ms=0 if request.stream else WHOLE_CHUNK_INTERVAL_MS,
                 )
-                with (
-                    stations.in_flight.generation() as interruption,
-                    # The engine keeps its own deadline; this is for a client that has stopped reading.
-                    anyio.move_on_after(model.max_duration_s + DEADLINE_MARGIN_S),
-                ):
+                # The engine keeps its own deadline; this is for a client that has stopped reading.
+                max_s = model.max_duration_s + DEADLINE_MARGIN_S
+                with stations.in_flight.generation(max_s) as interruption:
                     outcome = await _generate(
                         generation, stream, reservation, reply, observer, stations.engine
                     )
-                if interruption.cancelled_caught and stream.state is not State.ENDED:
+                if interruption.was_cut and stream.state is not State.ENDED:
                     outcome, error = "failed", errors.shutting_down()
                     if stream.state is State.CREATED:
                         raise error

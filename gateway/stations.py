@@ -173,15 +173,16 @@ class Observer(GenerationWatch, Protocol):
 
 
 class Interruption(Protocol):
-    """Whether what was done within it was cut short."""
+    """Whether what was done within it was cut short, because this process ends."""
 
     @property
-    def cancelled_caught(self) -> bool: ...
+    def was_cut(self) -> bool: ...
 
 
 class InFlight(Protocol):
-    def generation(self) -> AbstractContextManager[Interruption]:
-        """Around a generation, which is cut short when this process ends before it."""
+    def generation(self, max_s: float) -> AbstractContextManager[Interruption]:
+        """Around a generation, which is cut short when this process ends before it; and left
+        after *max_s* seconds."""
 
 
 @dataclass(frozen=True, slots=True)

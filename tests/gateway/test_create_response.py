@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from gateway.asgi.in_flight import GenerationInFlight, RequestsInFlight
 from gateway.beside_the_loop import BesideTheLoop
 from gateway.create_response import create_response
 from gateway.generation import (
@@ -60,7 +61,9 @@ class Stage:
     current: bool = True
     may_still_ask: bool = True
     store_answers: bool = True
-    interruption: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    interruption: GenerationInFlight = field(
+        default_factory=lambda: RequestsInFlight().generation()
+    )
 
     async def check(self, project_id: str, schemas: Sequence[SentSchema]) -> None:
         self.happened.append(f"check {[schema.param for schema in schemas]}")
@@ -95,10 +98,8 @@ class Stage:
         self.charged = charged
         yield
 
-    @contextmanager
-    def generation(self) -> Iterator[anyio.CancelScope]:
-        with self.interruption:
-            yield self.interruption
+    def generation(self, max_s: float) -> GenerationInFlight:
+        return self.interruption
 
     async def settle(self, reservation: Reservation, usage: Usage, *, status: str) -> None:
         await anyio.lowlevel.checkpoint()  # as Redis would: where cancellation can strike
@@ -278,7 +279,7 @@ async def test_a_process_that_ends_says_so_to_its_streams_and_charges_what_came(
 
     def end(event: Event) -> None:
         if isinstance(event, OutputTextDelta):
-            stage.interruption.cancel()
+            stage.interruption.cut()
 
     stage.on_event = end
     await run(stage, encoding)
@@ -297,7 +298,7 @@ async def test_a_response_that_was_whole_when_the_process_ended_stays_whole(
 
     def end(event: Event) -> None:
         if isinstance(event, ResponseCompleted):
-            stage.interruption.cancel()
+            stage.interruption.cut()
 
     stage.on_event = end
     await run(stage, encoding)

@@ -160,7 +160,7 @@ async def test_generations_are_ended_first_and_have_a_moment_to_say_so() -> None
         with requests.one() as until_the_end, until_the_end:
             with requests.generation() as interruption:
                 await anyio.sleep_forever()
-            assert interruption.cancelled_caught
+            assert interruption.was_cut
             await anyio.lowlevel.checkpoint()
             happened.append("told its client")
 
@@ -171,7 +171,13 @@ async def test_generations_are_ended_first_and_have_a_moment_to_say_so() -> None
     assert happened == ["told its client"]
     with requests.one(), requests.generation() as late:
         await anyio.sleep_forever()
-    assert late.cancelled_caught, "one that begins when all is over"
+    assert late.was_cut, "one that begins when all is over"
+
+
+async def test_a_generation_that_has_lasted_too_long_was_not_cut() -> None:
+    with RequestsInFlight().generation(max_s=0.001) as interruption:
+        await anyio.sleep_forever()
+    assert not interruption.was_cut
 
 
 async def test_a_client_that_does_not_read_does_not_hold_up_the_end() -> None:
