@@ -129,7 +129,7 @@ async def receive_json_body(request: Request, project_id: str, limits: BodyLimit
     # Not a list of chunks: 42 bytes each for a client that sends one at a time.
     data = bytearray()
     try:
-        with anyio.fail_after(limits.timeout_s):
+        with anyio.move_on_after(limits.timeout_s) as reading:
             async for chunk in request.stream():
                 if len(data) + len(chunk) > limits.max_bytes:
                     raise body_too_large(limits.max_bytes)
@@ -137,10 +137,10 @@ async def receive_json_body(request: Request, project_id: str, limits: BodyLimit
                 if not limits.budget.take(project_id, len(chunk)):
                     raise too_many_bodies()
                 data += chunk
-    except BaseException as exc:
+        if reading.cancelled_caught:
+            raise request_timeout()
+    except BaseException:
         limits.budget.give_back(project_id, len(data))
-        if isinstance(exc, TimeoutError):
-            raise request_timeout() from exc
         raise
     return Body(bytes(data), project_id, limits.budget)
 
