@@ -328,7 +328,7 @@ class Directory:
         if self._guard.is_open:
             raise StoreUnavailable("Redis is away: nobody asks it until it answers again")
         await self._turns.take()
-        async with self._guard.call(LOAD_PATIENCE_S):
+        with self._guard.call(LOAD_PATIENCE_S):
             return await self._read_entry(name, project_id)
 
     async def _read_entry(self, name: _Name, project_id: str | None) -> _Entry | None:

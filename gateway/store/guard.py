@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Never, Protocol
 
 import anyio
@@ -32,7 +32,7 @@ class Guard(Protocol):
     @property
     def is_open(self) -> bool: ...
 
-    def call(self, patience_s: float | None = None) -> AbstractAsyncContextManager[None]: ...
+    def call(self, patience_s: float | None = None) -> AbstractContextManager[None]: ...
 
 
 class Unguarded:
@@ -40,7 +40,7 @@ class Unguarded:
 
     is_open = False
 
-    def call(self, patience_s: float | None = None) -> AbstractAsyncContextManager[None]:
+    def call(self, patience_s: float | None = None) -> AbstractContextManager[None]:
         return nullcontext()
 
 
@@ -69,18 +69,15 @@ class StoreGuard:
         """How long nobody has asked."""
         return self._breaker.open_for_s
 
-    @asynccontextmanager
-    async def call(self, patience_s: float | None = None) -> AsyncIterator[None]:
+    @contextmanager
+    def call(self, patience_s: float | None = None) -> Iterator[None]:
         """Around a call. Raises StoreUnavailable: at once while the breaker is open, and after
         *patience_s* seconds."""
         if self._breaker.is_open:
             raise StoreUnavailable("Redis is away: nobody asks it until it answers again")
         try:
-            if patience_s is None:
+            with nullcontext() if patience_s is None else Patience(patience_s):
                 yield
-            else:
-                async with Patience(patience_s):
-                    yield
         except StoreUnavailable:
             self._failed()
             raise
@@ -107,7 +104,7 @@ class StoreGuard:
 
     async def _answers(self) -> bool:
         try:
-            async with Patience(PROBE_TIMEOUT_S):
+            with Patience(PROBE_TIMEOUT_S):
                 return await self._ping.why_not() is None
         except StoreUnavailable:
             return False

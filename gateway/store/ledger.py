@@ -155,7 +155,7 @@ class RedisLedger:
     async def _told(
         self, project_id: str, kid: str, config_version: int | str
     ) -> RateLimitState | Stale:
-        async with self._guard.call(TRY_S):
+        with self._guard.call(TRY_S):
             reply = await self._call(
                 "reserve",
                 _lease_keys(project_id, "", kid),
@@ -191,7 +191,7 @@ class RedisLedger:
                 )
                 for each in batch
             )
-            async with self._guard.call():
+            with self._guard.call():
                 word, *ids = await self._call("renew", script_keys, [self._lease_ms, *args])
             assert word == "renewed", word
             unknown.update(ids)
@@ -212,7 +212,7 @@ class RedisLedger:
         is harmless. Requests should go through `Settler`, which does.
         """
         project_id, kid = reservation.project_id, reservation.kid
-        async with self._guard.call(patience_s):
+        with self._guard.call(patience_s):
             reply = await self._call(
                 "settle",
                 [
@@ -275,7 +275,7 @@ class RedisLedger:
     async def _call_soon(
         self, name: str, script_keys: Sequence[str], args: Sequence[Any]
     ) -> list[Any]:
-        async with Patience(TRY_S):
+        with Patience(TRY_S):
             return await self._call(name, script_keys, args)
 
     async def _call(self, name: str, script_keys: Sequence[str], args: Sequence[Any]) -> list[Any]:

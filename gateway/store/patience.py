@@ -22,7 +22,7 @@ TICKS = 4
 class Patience:
     """A context manager: raises StoreUnavailable if what is in it takes longer than *seconds*.
 
-    async with Patience(0.06):
+    with Patience(0.06):
         await ask()
     """
 
@@ -31,7 +31,7 @@ class Patience:
         self._scope = anyio.CancelScope()
         self._ticks_left = TICKS
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._scope.__enter__()
         self._timer = self._loop.call_later(self._seconds / TICKS, self._tick)
@@ -44,7 +44,7 @@ class Patience:
         else:
             self._scope.cancel()
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

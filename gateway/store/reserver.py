@@ -92,7 +92,7 @@ class Reserver:
             raise StoreUnavailable("no more settlements can be kept")
         was_asked = not self._guard.is_open
         try:
-            async with self._guard.call(PATIENCE_S):
+            with self._guard.call(PATIENCE_S):
                 # Before there is a lease: one that nobody can find would never be reaped.
                 await self._projects.add(request["project_id"])
                 answer = await self._ledger.reserve(**request)

@@ -15,22 +15,20 @@ from gateway.store.patience import Patience
 
 
 async def test_what_takes_too_long_is_unavailable() -> None:
-    with pytest.raises(StoreUnavailable, match="no answer within 10 ms"):
-        async with Patience(0.01):
-            await anyio.sleep_forever()
+    with pytest.raises(StoreUnavailable, match="no answer within 10 ms"), Patience(0.01):
+        await anyio.sleep_forever()
 
 
 async def test_what_is_in_time_goes_on_undisturbed() -> None:
-    async with Patience(60):
+    with Patience(60):
         await anyio.lowlevel.checkpoint()
-    with pytest.raises(KeyError):
-        async with Patience(60):
-            raise KeyError
+    with pytest.raises(KeyError), Patience(60):
+        raise KeyError
 
 
 async def test_an_outer_cancellation_is_none_of_ours() -> None:
     with anyio.move_on_after(0.01) as scope:
-        async with Patience(60):
+        with Patience(60):
             await anyio.sleep_forever()
     assert scope.cancelled_caught
 
@@ -44,7 +42,7 @@ async def test_time_in_which_we_did_not_run_is_not_redis_fault() -> None:
         time.sleep(0.3)
 
     asyncio.get_running_loop().call_soon(answer_and_stand_still)
-    async with Patience(0.05):
+    with Patience(0.05):
         assert await reader.read(1) == b"x"
     for writer in (here, there):
         writer.close()
@@ -75,19 +73,17 @@ async def test_an_open_guard_asks_nobody_until_probes_are_answered() -> None:
     ping, modes = Ping(), list[int]()
     guard = StoreGuard(ping, on_mode=modes.append)
     for _ in range(5):
-        with pytest.raises(StoreUnavailable):
-            async with guard.call():
-                raise StoreUnavailable("no")
+        with pytest.raises(StoreUnavailable), guard.call():
+            raise StoreUnavailable("no")
     assert guard.is_open
-    with pytest.raises(StoreUnavailable, match="nobody asks it"):
-        async with guard.call():
-            raise AssertionError("asked")
+    with pytest.raises(StoreUnavailable, match="nobody asks it"), guard.call():
+        raise AssertionError("asked")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(guard.run)
         ping.answer = None
         while guard.is_open:  # noqa: ASYNC110
             await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
-    async with guard.call(1):
+    with guard.call(1):
         pass
     assert modes == [2, 1, 1, 0]

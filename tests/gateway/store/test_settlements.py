@@ -68,7 +68,7 @@ class FlakyLedger:
     ) -> Verdict:
         self.asked.append(reservation.lease_id)
         if self.frozen:
-            async with Patience(patience_s or 1e6):
+            with Patience(patience_s or 1e6):
                 await anyio.sleep_forever()
         if self.away or reservation.lease_id in self.refuses:
             raise StoreUnavailable("away")
