@@ -6,6 +6,8 @@ them all, on a cluster too. A project id is checked before it becomes a tag.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gateway.iam.api_key import is_kid
 from gateway.iam.ids import IdKind, is_id, principal_kind
 from gateway.iam.project_id import is_project_id
@@ -132,5 +134,11 @@ def _checked(kind: IdKind, text: str) -> str:
 
 
 def _tagged(project_id: str, name: str) -> str:
+    return _tag(project_id) + name
+
+
+@lru_cache(maxsize=4096)
+def _tag(project_id: str) -> str:
+    """A request asks for fifteen keys of its project."""
     assert is_project_id(project_id), f"not a project id: {project_id!r}"
-    return f"gw:{{{project_id}}}:{name}"
+    return f"gw:{{{project_id}}}:"
