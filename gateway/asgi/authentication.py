@@ -211,7 +211,7 @@ class Authenticator:
         """
         tiers = acceptable_tiers(service_tier)
         if not caller.depends_on_body and tiers[0].value in USUAL_TIERS:
-            return replace(caller, tier=tiers[0])
+            return caller if caller.tier is tiers[0] else replace(caller, tier=tiers[0])
         for tier in tiers[:-1]:
             try:
                 return await self.caller_of(request, model=model, tier=tier)
