@@ -275,23 +275,30 @@ class Metrics:
             ("worker", "reason"),
             registry=registry,
         )
-        self.worker_attempts = Counter(
+        worker_attempts = Counter(
             "gw_worker_attempts",
             "Generations that a worker was asked for, takeovers included",
             ("worker",),
             registry=registry,
         )
-        self.worker_first_token_s = Summary(
+        self.worker_attempts: ByLabel[str, Counter] = ByLabel(worker_attempts.labels)
+        worker_first_token_s = Summary(
             "gw_worker_first_token_seconds",
             "From asking a worker to its first token",
             ("worker",),
             registry=registry,
         )
-        self.worker_per_token_s = Summary(
+        self.worker_first_token_s: ByLabel[str, Summary] = ByLabel(worker_first_token_s.labels)
+        worker_per_token_s = Summary(
             "gw_worker_time_per_token_seconds",
             "Mean time between the tokens of one answer, of those that one worker gave alone",
             ("worker",),
             registry=registry,
+        )
+        self.worker_per_token_s: ByLabel[str, Summary] = ByLabel(worker_per_token_s.labels)
+        self._of_workers: Sequence[Counter | Summary] = (
+            *(self.worker_failures, worker_attempts),
+            *(worker_first_token_s, worker_per_token_s),
         )
         self.worker_takeovers = Counter(
             "gw_worker_takeovers",
@@ -364,12 +371,9 @@ class Metrics:
 
     def forget_worker(self, address: str) -> None:
         """It has long been gone: end its series, or there would be more every day."""
-        for metric in (
-            self.worker_attempts,
-            self.worker_failures,
-            self.worker_first_token_s,
-            self.worker_per_token_s,
-        ):
+        for found in (self.worker_attempts, self.worker_first_token_s, self.worker_per_token_s):
+            found.pop(address, None)
+        for metric in self._of_workers:
             metric.remove_by_labels({"worker": address})
 
     def store_operation(self, operation: str, result: str, seconds: float) -> None:

@@ -121,7 +121,7 @@ class RequestTelemetry:
 
     def attempt(self, worker: str, *, generated_tokens: int) -> AttemptWatch:
         _log.debug("asking %s, behind %d tokens", worker, generated_tokens, extra=self._mine)
-        self._metrics.worker_attempts.labels(worker).inc()
+        self._metrics.worker_attempts[worker].inc()
         self._attempts += 1
         self._attempt_at = time.perf_counter()
         if self._trace is None:
@@ -139,8 +139,7 @@ class RequestTelemetry:
             self._first_token_at = first_at
             self._worker = chunk.worker
             self._metrics.first_token_s.observe(first_at - self._started_at, self._exemplar)
-            first_token_s = self._metrics.worker_first_token_s.labels(chunk.worker)
-            first_token_s.observe(first_at - self._attempt_at)
+            self._metrics.worker_first_token_s[chunk.worker].observe(first_at - self._attempt_at)
         elif self.streamed and now - self._last_token_at > self._longest_gap_s:
             self._longest_gap_s = now - self._last_token_at
         self._last_token_at = now
@@ -166,8 +165,8 @@ class RequestTelemetry:
             generating_s = self._last_token_at - self._first_token_at
             per_token_s = generating_s / (self._output_tokens - 1)
             self._metrics.per_token_s.observe(per_token_s, self._exemplar)
-            if self._attempts == 1:
-                self._metrics.worker_per_token_s.labels(self._worker).observe(per_token_s)
+            if self._attempts == 1 and self._worker is not None:
+                self._metrics.worker_per_token_s[self._worker].observe(per_token_s)
             if self.streamed:  # the chunks of others are kept back until it is worth a message
                 self._metrics.longest_gap_s.observe(self._longest_gap_s, self._exemplar)
         self.enter("settle")
