@@ -9,6 +9,7 @@ import datetime
 import json
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import IO
 
 import orjson
@@ -19,11 +20,20 @@ AUDIT = "gateway.audit"
 FIELDS = "fields"
 
 
+def log_fields(log: logging.Logger, message: str, fields: Mapping[str, object]) -> None:
+    """`log.info` with *fields*, for what is said of every request: nobody looks for the caller in
+    the source, and that takes a quarter of what a line does."""
+    if log.isEnabledFor(logging.INFO):
+        record = logging.LogRecord(log.name, logging.INFO, __file__, 0, message, (), None)
+        setattr(record, FIELDS, fields)
+        log.handle(record)
+
+
 class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.datetime.fromtimestamp(record.created, tz=datetime.UTC)
+        second, fraction = divmod(record.created, 1)
         line: dict[str, object] = {
-            "ts": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "ts": f"{_date_and_time(int(second))}.{int(1000 * fraction):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "msg": record.getMessage(),
@@ -37,6 +47,12 @@ class JsonFormatter(logging.Formatter):
             # Half a surrogate pair, an integer of more than 64 bits: orjson writes no such thing,
             # and the line would be lost.
             return json.dumps(_plain(line))
+
+
+@lru_cache(maxsize=1)  # there are many lines a second
+def _date_and_time(unix_time: int) -> str:
+    at = datetime.datetime.fromtimestamp(unix_time, tz=datetime.UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _plain(line: Mapping[str, object]) -> Mapping[str, object]:

@@ -9,7 +9,7 @@ from gateway.generation import UNWATCHED, AttemptWatch, Chunk
 from gateway.quota.reservation import Reservation
 from gateway.quota.usage import Usage
 from gateway.responses.errors import ApiError
-from gateway.telemetry.logs import FIELDS
+from gateway.telemetry.logs import FIELDS, log_fields
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request_trace import RequestTrace
 
@@ -227,7 +227,7 @@ class RequestTelemetry:
         }
         # Absent rather than null: most requests that fail have few of them.
         known = {name: value for name, value in fields.items() if value is not None}
-        _log.info("request", extra={FIELDS: known})
+        log_fields(_log, "request", known)
 
     def _count(self, status: int, duration_s: float, outcome: str | None) -> None:
         metrics = self._metrics
