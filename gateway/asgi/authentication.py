@@ -194,6 +194,7 @@ class Authenticator:
             config_version=project.version,
             refreshed=refreshed,
             depends_on_body=model is None
+            and bearer.grant.looks_at_body(permission)
             and not all(
                 self._is_allowed(bearer, permission, replace(facts, model=_NO_MODEL, tier=each))
                 for each in USUAL_TIERS

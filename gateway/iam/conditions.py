@@ -50,6 +50,11 @@ class Conditions:
     _minutes: tuple[int, int] = (0, 0)  # of `hours`
     _zone: tzinfo = UTC
 
+    @property
+    def look_at_body(self) -> bool:
+        """Whether they tell one model or usual tier from another."""
+        return self.models is not None or self.tiers is not None
+
     def unmet(self, facts: RequestFacts) -> str | None:
         """The first condition that does not hold, in words for an operator; None if all do."""
         if self.not_before is not None and facts.at < self.not_before:

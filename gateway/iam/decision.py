@@ -72,6 +72,10 @@ class Grant:
     def giving(self, permission: Permission) -> Sequence[Line]:
         return self._by_permission[permission]
 
+    def looks_at_body(self, permission: Permission) -> bool:
+        """Whether any line that gives it could allow one model or usual tier and not another."""
+        return any(line.conditions.look_at_body for line in self._by_permission[permission])
+
     def may_concern(self, project_id: str) -> bool:
         """Whether any line could; if not, nobody need ask whether there is such a project."""
         return any(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.iam.conditions import NO_CONDITIONS, RequestFacts, read_conditions
+from gateway.iam.conditions import NO_CONDITIONS, USUAL_TIERS, RequestFacts, read_conditions
 from gateway.iam.decision import (
     DENIED,
     Allowed,
@@ -146,6 +146,29 @@ def test_decisions_are_the_union_of_all_lines_and_more_lines_never_take_away(
     assert said[0].startswith("allowed" if expected else "denied")
     more = [*lines, *lines[:1]]
     assert isinstance(decide(Grant(ORG, more), permission, target, facts), Allowed) == expected
+
+
+LOOKING = [{"models": ["small"]}, {"tiers": ["flex"]}, {"expires_at": 50}, {"tiers": ["priority"]}]
+
+
+@given(
+    LINES,
+    st.lists(st.sampled_from(LOOKING), max_size=2),
+    TARGETS,
+    st.sampled_from(["small", "large"]),
+    st.sampled_from(sorted(USUAL_TIERS)),
+)
+def test_who_looks_at_no_body_decides_the_same_whatever_is_in_it(
+    lines: list[Line], more: list[dict[str, object]], target: Target, model: str, tier: str
+) -> None:
+    use: Permission = "model:use"
+    sets = frozenset({"GenerativeApisModelAccess"})
+    lines += [Line("pol_c", 1, sets, projects(MINE), read_conditions(each)) for each in more]
+    grant = Grant(ORG, lines)
+    if not grant.looks_at_body(use):
+        known = RequestFacts(at=1, model=model, tier=tier)
+        assert decide(grant, use, target, known) == decide(grant, use, target, RequestFacts(at=1))
+    assert grant.looks_at_body(use) == any("expires_at" not in each for each in more)
 
 
 @given(LINES)
