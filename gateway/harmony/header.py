@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Channel = Literal["analysis", "commentary", "final"]
@@ -54,8 +55,9 @@ _CHANNELS: dict[bytes, Channel] = {
 _NO_TOOL = frozenset({"all", "assistant", "user"})
 
 
+@lru_cache(maxsize=256)
 def read_header(spelled: bytes) -> Header:
-    """Read a header that `<|message|>` has ended.
+    """Read a header that `<|message|>` has ended. Nearly always one of a few.
 
     *spelled*: the text of its tokens, and of `<|start|>`, `<|channel|>` and
     `<|constrain|>` their names.
