@@ -27,7 +27,7 @@ BUDGETS = {
     "decide: 20 rules of other things, and one": 0.195,
     "decide: an address and a model": 0.48,
     "decide: every condition, ten ranges": 0.95,
-    "a request, watched": 14,
+    "a request, watched": 10.2,
     "a series of a scrape": 3.6,
 }
 

@@ -13,13 +13,13 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Summary,
     disable_created_metrics,
 )
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.quota.service_tier import ServiceTier
+from gateway.telemetry.histogram import Buckets, Histogram
 
 # A series beside each counter and histogram that tells when it was made: nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -124,7 +124,7 @@ class Metrics:
             buckets=_TOKENS,
             registry=registry,
         )
-        self._request_tokens: ByLabel[str, Histogram] = ByLabel(request_tokens.labels)
+        self._request_tokens: ByLabel[str, Buckets] = ByLabel(request_tokens.labels)
         self.in_flight = Gauge(
             "gw_inflight_requests", "Responses that are being generated", registry=registry
         )
@@ -135,18 +135,14 @@ class Metrics:
             buckets=_WAIT_S,
             registry=registry,
         )
-        self.queue_wait_s: ByLabel[str, Histogram] = ByLabel(queue_wait_s.labels)
+        self.queue_wait_s: ByLabel[str, Buckets] = ByLabel(queue_wait_s.labels)
         self.queue_refusals = Counter(
             "gw_queue_refusals",
             "Requests refused because the workers are busy: project_full, full, displaced or timeout",
             ("tier", "reason"),
             registry=registry,
         )
-        gen_ai = {
-            "gen_ai_operation_name": "chat",
-            "gen_ai_request_model": model,
-            "gen_ai_provider_name": "llm-gateway",
-        }
+        gen_ai = ("chat", model, "llm-gateway")  # the words for _GEN_AI
         durations = Histogram(
             "gen_ai_server_request_duration_seconds",
             "From the request's arrival to the last byte of its answer",
@@ -154,8 +150,8 @@ class Metrics:
             buckets=_DURATION_S,
             registry=registry,
         )
-        self._durations: ByLabel[str, Histogram] = ByLabel(
-            lambda word: durations.labels(**gen_ai, error_type=word)
+        self._durations: ByLabel[str, Buckets] = ByLabel(
+            lambda word: durations.labels(*gen_ai, word)
         )
         self.first_token_s = Histogram(
             "gen_ai_server_time_to_first_token_seconds",
@@ -163,20 +159,20 @@ class Metrics:
             _GEN_AI,
             buckets=_FIRST_TOKEN_S,
             registry=registry,
-        ).labels(**gen_ai)
+        ).labels(*gen_ai)
         self.per_token_s = Histogram(
             "gen_ai_server_time_per_output_token_seconds",
             "Mean time between the tokens of one answer, after its first",
             _GEN_AI,
             buckets=_PER_TOKEN_S,
             registry=registry,
-        ).labels(**gen_ai)
+        ).labels(*gen_ai)
         self.longest_gap_s = Histogram(
             "gw_stream_longest_gap_seconds",
             "The longest time between two chunks of one stream: what somebody who reads along feels",
             buckets=_DURATION_S,
             registry=registry,
-        )
+        ).labels()
         stations_s = Histogram(
             "gw_station_seconds",
             "How long requests were at each of the gateway's stations",
@@ -184,7 +180,7 @@ class Metrics:
             buckets=_STATION_S,
             registry=registry,
         )
-        self._stations_s: ByLabel[str, Histogram] = ByLabel(stations_s.labels)
+        self._stations_s: ByLabel[str, Buckets] = ByLabel(stations_s.labels)
         store_s = Histogram(
             "gw_store_op_seconds",
             "Round trips to Redis",
@@ -192,7 +188,7 @@ class Metrics:
             buckets=_STORE_S,
             registry=registry,
         )
-        self.store_s: ByLabel[tuple[str, ...], Histogram] = ByLabel(store_s.labels)
+        self.store_s: ByLabel[tuple[str, ...], Buckets] = ByLabel(store_s.labels)
         self.store_mode = Gauge(
             "gw_store_mode",
             "0: Redis answers; 1: it answers again, and is watched; 2: nobody asks it, requests are"
@@ -320,7 +316,7 @@ class Metrics:
             "How late the event loop was for an appointment, ten times a second",
             buckets=_LAG_S,
             registry=registry,
-        )
+        ).labels()
         self._build_info = Gauge(
             "gw_build_info", "Always 1; the version is a label", ("version",), registry=registry
         )
