@@ -55,8 +55,12 @@ def to_conversation(
         ApiError: a tool output without its call, a reference to an item, or
             reasoning that was not sealed for this project.
     """
-    items = _items(request)
-    leading, rest = _split_leading_instructions(items)
+    leading: Sequence[MessageItem] = ()
+    if isinstance(request.input, str):
+        turns: list[Turn] = [UserMessage(request.input)]
+    else:
+        leading, rest = _split_leading_instructions(request.input)
+        turns = _turns(rest, open_reasoning, first_index=len(leading))
     instructions = [request.instructions] if request.instructions else []
     instructions += [text_of(item.content) for item in leading]
     return Conversation(
@@ -65,14 +69,8 @@ def to_conversation(
         instructions="\n\n".join(instructions) or None,
         tools=() if request.tool_choice == "none" else _tools(request),
         response_format=_response_format(request.text.format),
-        turns=_turns(rest, open_reasoning, first_index=len(leading)),
+        turns=turns,
     )
-
-
-def _items(request: CreateResponse) -> Sequence[Item]:
-    if isinstance(request.input, str):
-        return (MessageItem(role="user", content=request.input),)
-    return request.input
 
 
 def _split_leading_instructions(
