@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.quota.service_tier import ServiceTier
 
@@ -23,9 +24,8 @@ from gateway.quota.service_tier import ServiceTier
 IDLE_FLOWS_KEPT = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """Whose requests wait in one line."""
+class Flow(NamedTuple):
+    """Whose requests wait in one line. A tuple, for it is looked up fifteen times a request."""
 
     project_id: str
     tier: ServiceTier
