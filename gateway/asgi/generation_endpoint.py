@@ -169,5 +169,11 @@ class GenerationEndpoint:
 
             await while_connected(receive, answer_streamed)
         else:
-            whole = WholeReply(send, asked.whole, asked.headers, on_start=body.release)
+            whole = WholeReply(
+                send,
+                asked.whole,
+                asked.headers,
+                send_body=body_sender_of(scope),
+                on_start=body.release,
+            )
             await while_connected(receive, lambda: answer_through(whole))

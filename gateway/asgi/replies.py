@@ -131,11 +131,14 @@ class WholeReply:
         spelled: Callable[[Json], Json],
         headers: Mapping[str, str],
         *,
+        send_body: Send,
         on_start: Callable[[], None] = lambda: None,
     ) -> None:
-        """*spelled* makes the object to send from the response that has ended; *on_start* as above."""
+        """*spelled* makes the object to send from the response that has ended; *send_body* and
+        *on_start* as above."""
         self._on_start = on_start
         self._send = send
+        self._send_body = send_body
         self._spelled = spelled
         self._headers = dict(headers)
         self._response: Json | None = None
@@ -159,4 +162,4 @@ class WholeReply:
         await self._send(
             {"type": "http.response.start", "status": 200, "headers": answer.raw_headers}
         )
-        await self._send({"type": "http.response.body", "body": answer.body})
+        await self._send_body({"type": "http.response.body", "body": answer.body})

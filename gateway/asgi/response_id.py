@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import secrets
 import time
-import uuid
 
 
 def new_response_id() -> str:
     """48 bits of Unix milliseconds, version, variant, and 74 random bits (RFC 9562, 5.7)."""
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(74)
-    value = (
-        milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    version, variant = 0x7000 | random >> 62, 0x8000 | random >> 48 & 0x3FFF
+    return (
+        f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-{version:04x}-{variant:04x}"
+        f"-{random & 0xFFFF_FFFF_FFFF:012x}"
     )
-    return str(uuid.UUID(int=value))

@@ -74,6 +74,8 @@ def configure_logs(level: str, stream: IO[str]) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     handler.addFilter(_tell_of_collectors_as_warnings)
+    # Of a record nobody reads its thread and process (the logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
