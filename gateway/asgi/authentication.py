@@ -236,8 +236,11 @@ NOBODYS_PROJECT = "--------"
 
 def _patience_s(request: Request) -> float | None:
     """When the client hangs up: OpenAI's say it. Less a second, in which to tell it why."""
+    said = request.headers.get("x-stainless-read-timeout")
+    if said is None:
+        return None
     try:
-        timeout_s = float(request.headers.get("x-stainless-read-timeout", ""))
+        timeout_s = float(said)
     except ValueError:
         return None
     return max(0.0, timeout_s - 1.0) if math.isfinite(timeout_s) else None

@@ -105,9 +105,10 @@ def caller_known_of(scope: Scope) -> Caller | None:
 
 def _request_id(scope: Scope) -> str:
     """The client's own id if it sends a harmless one, so that both sides can find it."""
-    sent = Headers(scope=scope).get("x-request-id", "")
-    harmless = _REQUEST_ID.fullmatch(sent) and not holds_secret(sent)
-    return sent if harmless else new_request_id()
+    sent = Headers(scope=scope).get("x-request-id")
+    if sent is not None and _REQUEST_ID.fullmatch(sent) and not holds_secret(sent):
+        return sent
+    return new_request_id()
 
 
 def new_request_id() -> str:
