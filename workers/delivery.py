@@ -179,7 +179,8 @@ class Outbox:
         if self._seq == 0:
             chunk.started.CopyFrom(self._started(now))
         if self._is_mute and self._first_token_at is not None:
-            chunk.first_token_age_ms = round((now - self._first_token_at) * 1000)
+            held_s = min(now - self._first_token_at, self.patience_s)
+            chunk.first_token_age_ms = round(held_s * 1000)
         if self._ending is not None:
             self._put_ending(chunk, self._ending, now)
             self._state = State.OVER

@@ -37,9 +37,9 @@ Encode = Callable[[Generation, Delivery | None], ModelInferRequest]
 ABANDONED_AFTER_S = 1.0
 # Triton closes the stream within a millisecond of its last message.
 END_OF_STREAM_S = 1.0
-# On a shared stream others would wait behind a longer prompt, whose own cost is far more
+# On a shared stream others would wait behind a larger request, whose own cost is far more
 # than a stream's.
-LONGEST_SHARED_PROMPT = 8_192
+LARGEST_SHARED_BYTES = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class Attempt:
         self._timeouts = timeouts
         self._watch = watch
         self._closed = False
-        self._first_token_at = first_token_at
+        # The first token may be held back.
+        self._first_chunk_at = first_token_at + generation.chunk_interval_ms / 1000
         self._end_at = end_at
         self._loop = asyncio.get_running_loop()
         self._booking = worker.book(
@@ -199,7 +200,7 @@ class Attempt:
 
     def _may_be_asked_there(self) -> bool:
         # A trace is told with a stream, not with a request.
-        return not self._watch.headers and len(self._generation.prompt) <= LONGEST_SHARED_PROMPT
+        return not self._watch.headers and _size(self._generation) <= LARGEST_SHARED_BYTES
 
     def _own_stream(self, delivery: Delivery | None) -> Any:
         # Of the deadline gRPC takes care; it tells Triton too.
@@ -239,8 +240,8 @@ class Attempt:
             return END_OF_STREAM_S, Reason.SILENT
         limit_s, reason = self._timeouts.idle_s, Reason.SILENT
         now = self._loop.time()
-        if not self.has_tokens and self._first_token_at - now < limit_s:
-            limit_s, reason = self._first_token_at - now, Reason.NO_FIRST_TOKEN
+        if not self.has_tokens and self._first_chunk_at - now < limit_s:
+            limit_s, reason = self._first_chunk_at - now, Reason.NO_FIRST_TOKEN
         if self._call is None and self._end_at is not None and self._end_at - now < limit_s:
             limit_s, reason = self._end_at - now, Reason.DEADLINE
         return limit_s, reason
@@ -262,3 +263,12 @@ class Attempt:
             self._call.cancel()
         elif self._seat is not None:
             self._seat.fail(self._cancelled())
+
+
+def _size(generation: Generation) -> int:
+    """Bytes of its request, but for a few: a token is four."""
+    size = 4 * len(generation.prompt)
+    if (constraint := generation.constraint) is not None:
+        size += len(constraint.final_schema_json)
+        size += sum(len(function.parameters_json) for function in constraint.functions)
+    return size

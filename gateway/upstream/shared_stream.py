@@ -141,6 +141,11 @@ class Seat:
         self._own_failure = self._own_failure or failure
         self._tell()
 
+    def refused(self, failure: AttemptFailed) -> None:
+        """Triton has not taken what was asked for there: nothing has to be cancelled."""
+        self.asked_as = ""
+        self.fail(failure)
+
     def cut_off(self, failure: AttemptFailed) -> None:
         """The shared stream has ended; which matters only if not all has been said."""
         self._shared_failure = failure
@@ -203,6 +208,7 @@ class SharedStream:
         self._to_ask: dict[int, ModelInferRequest] = {}  # by number; not written yet
         self._to_cancel: list[int] = []
         self._asked = 0
+        self._has_spoken = False  # the worker, here
         self._to_say = asyncio.Event()  # one of the two
 
     def seat(self) -> Seat:
@@ -220,8 +226,11 @@ class SharedStream:
         self._to_ask[number] = request
         self._to_say.set()
         self._asked += 1
-        if self._asked >= MOST_REQUESTS:
-            self.retire()
+
+    @property
+    def full(self) -> bool:
+        """Another one had better take those that come."""
+        return self._asked >= MOST_REQUESTS
 
     @property
     def takes(self) -> bool:
@@ -264,7 +273,7 @@ class SharedStream:
             if self.takes and end.reason is not Reason.DRAINING:
                 self.failed_at = self._loop.time()
             # If it never was open, those that sit here will hear on their own streams.
-            seats = [] if self.state is StreamState.OPENING else list(self._seats.values())
+            seats = list(self._seats.values()) if self._has_spoken else []
             self.state = StreamState.OVER
             for seat in seats:
                 seat.cut_off(AttemptFailed(end.reason, f"the shared stream: {end}"))
@@ -279,7 +288,7 @@ class SharedStream:
                 while self._to_ask or self._to_cancel:
                     await self._call.write(self._next_request())
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            pass
+            self._call.cancel()  # it has ended, or nothing can be asked on it any more
         except asyncio.CancelledError:
             if task_is_cancelled():
                 raise
@@ -301,7 +310,9 @@ class SharedStream:
                 self.heard_at = self._loop.time()
                 if self._is_refusal(response):
                     continue
-                for shared in reader.receive(response):
+                shared_chunks = reader.receive(response)
+                self._has_spoken = True
+                for shared in shared_chunks:
                     # Whoever has left does not want it.
                     if (seat := self._seats.get(shared.number)) is not None:
                         seat.put(shared.chunk)
@@ -332,5 +343,5 @@ class SharedStream:
             self.retire()
         for seat in self._seats.values():
             if seat.asked_as and seat.asked_as == request_id:
-                seat.fail(AttemptFailed(Reason.TRITON_ERROR, response.error_message))
+                seat.refused(AttemptFailed(Reason.TRITON_ERROR, response.error_message))
         return request_id not in ("", self.name)

@@ -58,7 +58,10 @@ class Sharing:
         tasks = self._tasks()
         if tasks is None:
             return None
-        if in_flight >= SHARE_FROM:
+        if self._newest is not None and self._newest.takes and self._newest.full:
+            self._newest.retire()
+            self._open(tasks)
+        elif in_flight >= SHARE_FROM:
             if self._may_ask():
                 self._open(tasks)
         elif not (asks_there and self._newest is not None and self._newest.takes_requests):

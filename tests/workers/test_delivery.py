@@ -176,6 +176,19 @@ def test_what_nobody_reads_as_it_comes_holds_the_first_token_back_too_and_says_f
     assert (list(second.token_ids), second.first_token_age_ms) == ([3], 0)
 
 
+@pytest.mark.parametrize(("patience_s", "age_ms"), [(0.0, 0), (0.5, 500)])
+def test_a_first_token_that_nobody_held_back_is_as_late_as_it_comes(
+    patience_s: float, age_ms: int
+) -> None:
+    outbox = _outbox()
+    outbox.patience_s = patience_s
+    outbox.start(0, now=11.5)
+    outbox.add([1], 12.0)
+
+    late = _next(outbox, 14.0)  # the senders were busy
+    assert late is not None and late.first_token_age_ms == age_ms
+
+
 def test_nobody_waits_for_the_last_word() -> None:
     outbox = _outbox()
     outbox.patience_s = 0.5

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 import anyio
+import grpc
 import pytest
 
-from gateway.generation import UpstreamError, UpstreamFailure
-from gateway.upstream.attempt import LONGEST_SHARED_PROMPT
+from gateway.generation import Function, OutputConstraint, UpstreamError, UpstreamFailure
+from gateway.upstream.attempt import LARGEST_SHARED_BYTES
 from gateway.upstream.codec import encode_request
 from gateway.upstream.shared_stream import SharedStream
 from tests.gateway.upstream.conftest import GENERATION, Sharing, StartUpstream, until
@@ -36,6 +37,9 @@ async def _count_when(go: asyncio.Event, stream: Stream) -> None:
     await stream.send()
     await go.wait()
     await count_to(stream, 3)
+
+
+_LARGE = " " * LARGEST_SHARED_BYTES
 
 
 class _Traced:
@@ -117,10 +121,12 @@ async def test_who_leaves_is_alone_in_leaving(start_upstream: StartUpstream) -> 
 @pytest.mark.parametrize(
     "generation",
     [
-        replace(GENERATION, prompt=[1] * (LONGEST_SHARED_PROMPT + 1)),
+        replace(GENERATION, prompt=[1] * (LARGEST_SHARED_BYTES // 4 + 1)),
+        replace(GENERATION, constraint=OutputConstraint(final_schema_json=_LARGE)),
+        replace(GENERATION, constraint=OutputConstraint([Function("f", _LARGE)])),
         replace(GENERATION, top_logprobs=0),
     ],
-    ids=["a long prompt", "log probabilities"],
+    ids=["a long prompt", "a large schema", "a large function", "log probabilities"],
 )
 async def test_what_is_large_has_a_stream_of_its_own(
     start_upstream: StartUpstream, generation: Any
@@ -217,8 +223,32 @@ async def test_a_stream_of_many_requests_is_replaced(
     for _ in range(20):
         assert await asyncio.gather(*(upstream.token_ids() for _ in range(5))) == [[1, 2, 3]] * 5
     assert 5 <= worker.shared_asked_for <= 10
-    assert worker.streams == len(worker.shared) == 1
+    await until(lambda: worker.streams == len(worker.shared) == 1)
     assert upstream.incidents.happened == []
+
+
+async def test_a_full_stream_is_replaced_though_there_be_few(
+    start_upstream: StartUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.upstream.shared_stream.MOST_REQUESTS", 3)
+    upstream = await start_upstream(count_to_three)
+    monkeypatch.setattr("gateway.upstream.sharing.SHARE_FROM", 4)
+    (worker,) = upstream.workers
+    for _ in range(20):
+        assert await upstream.token_ids() == [1, 2, 3]
+    assert worker.shared_asked_for > 3
+
+
+async def test_what_triton_refuses_need_not_be_cancelled(start_upstream: StartUpstream) -> None:
+    async def script(stream: Stream) -> None:
+        await stream.triton_error("it stops")
+        await stream.hang()
+
+    upstream = await start_upstream(script, count_to_three)
+    worker, _ = upstream.workers
+    assert await upstream.token_ids() == [1, 2, 3]
+    await anyio.sleep(0.1)
+    assert worker.cancelled == 0
 
 
 async def test_a_deadline_is_ours_to_keep(start_upstream: StartUpstream) -> None:
@@ -299,3 +329,19 @@ async def test_who_leaves_before_it_is_asked_for_is_neither_asked_for_nor_cancel
         ("r", []),
         ("s-1", [3]),
     ]
+
+
+class _Ended(_Call):
+    async def read(self) -> Any:
+        return grpc.aio.EOF
+
+
+async def test_a_stream_that_never_opened_is_missed_by_nobody() -> None:
+    stream = SharedStream("s-1", _Ended(), model_name="m")
+    seat = stream.seat()  # of one that has its own stream
+    stream.retire()
+    await stream.run()
+
+    with anyio.move_on_after(0.05) as waits:
+        await seat.read(said_all=False)
+    assert waits.cancelled_caught

@@ -365,6 +365,22 @@ async def test_a_worker_that_only_sends_heartbeats_is_given_up_at_the_first_toke
     await until(lambda: upstream.workers[0].cancelled == 1)
 
 
+async def test_a_first_token_may_be_held_back_behind_that_limit(
+    start_upstream: StartUpstream,
+) -> None:
+    async def script(stream: Stream) -> None:
+        await stream.send()
+        await anyio.sleep(0.4)
+        await count_to_three(stream)
+
+    upstream = await start_upstream(script)
+    engine = upstream.engine_with(UpstreamTimeouts(idle_s=5, first_token_s=0.2))
+
+    async with engine.generate(replace(GENERATION, chunk_interval_ms=1_000)) as chunks:
+        received = [token_id async for chunk in chunks for token_id in chunk.token_ids]
+    assert received == [1, 2, 3]
+
+
 @pytest.mark.parametrize("script", [generate_for_ever, Stream.hang])
 async def test_a_deadline_ends_a_generation(
     start_upstream: StartUpstream, script: Callable[[Stream], Awaitable[None]]
