@@ -70,7 +70,6 @@ class Outbox:
         self._first_token_at: float | None = None
         # Nobody reads along: from one chunk to the next, and to the first, it may be so long.
         self.patience_s = 0.0
-        self.takes_requests = False  # it is a shared stream, on which generations may be asked for
         self._cached_tokens = 0
         self._started_at: float | None = None
         self._token_ids: list[int] = []
@@ -200,7 +199,7 @@ class Outbox:
             cached_tokens=self._cached_tokens,
             queue_ms=self._queue_ms(now),
             generated_tokens=self._generated_tokens,
-            takes_requests=self.takes_requests,
+            takes_requests=True,
         )
 
     def _put_ending(

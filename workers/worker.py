@@ -171,7 +171,6 @@ class Worker:
 
     def _share(self, name: str, channel: Channel, outbox: Outbox) -> None:
         """Begin a shared stream."""
-        outbox.takes_requests = True
         shared = SharedStream(
             name,
             channel,

@@ -97,23 +97,28 @@ def encode_ping(*, model_name: str) -> ModelInferRequest:
     return _infer_request("ping", [0], generation, model_name=model_name)
 
 
-def read_pong(response: ModelStreamInferResponse | None) -> wire.WorkerLoad | None:
-    """How busy a worker is that has answered a ping; None if Triton answered instead.
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """What a worker answers to a ping."""
 
-    Raises ContractViolation.
-    """
+    load: wire.WorkerLoad
+    takes_requests: bool  # on shared streams
+
+
+def read_pong(response: ModelStreamInferResponse | None) -> Pong | None:
+    """None if Triton answered instead. Raises ContractViolation."""
     if response is None:
         raise ContractViolation("a message that cannot be read")
     if response.error_message:
         return None
-    return _message(response).load
+    message = _message(response)
+    return Pong(message.load, message.started.takes_requests)
 
 
 class SharedReader:
     """Decodes the messages of one shared stream in order."""
 
     def __init__(self) -> None:
-        self.takes_requests = False  # known with the first message
         self._next_seq = 0
 
     def receive(self, response: ModelStreamInferResponse | None) -> Sequence[wire.SharedChunk]:
@@ -131,8 +136,6 @@ class SharedReader:
             raise _failure(message.error)
         if message.HasField("finished"):
             raise AttemptFailed(Reason.ENDED_EARLY, "finished by the worker")
-        if message.HasField("started"):
-            self.takes_requests = message.started.takes_requests
         return message.shared
 
 

@@ -2,9 +2,9 @@
 
 Reading a message costs far more than what it holds, so a worker with many generations of ours
 brings what several have to say in one (proto/wire/v1/generation.proto). And a stream costs
-more than a message, so they are asked for, and cancelled, here as well. Until the worker has said
-that it knows that, and for some always, a generation keeps a stream of its own beside it:
-its last word, and the way to cancel it.
+more than a message, so they are asked for, and cancelled, here as well, if the worker knows
+that. Else, and some always, a generation has a stream of its own beside it: its last word, and
+the way to cancel it.
 
     OPENING --> OPEN --retire()--> RETIRED --> OVER, from each of them
 """
@@ -193,10 +193,12 @@ def _joined(chunks: Sequence[bytes]) -> Delivered:
 class SharedStream:
     """One of them; `run()` asks for it and reads it, in a task of its own."""
 
-    def __init__(self, name: str, call: Any, *, model_name: str) -> None:
+    def __init__(
+        self, name: str, call: Any, *, model_name: str, takes_requests: bool = False
+    ) -> None:
         """*call*: under way, and nothing has been written yet."""
         self.name = name
-        self.takes_requests = False  # generations may be asked for here
+        self.takes_requests = takes_requests  # generations may be asked for here
         self.state = StreamState.OPENING
         self.heard_at = float("-inf")  # in the loop's time, as below
         self.failed_at: float | None = None  # neither we left it nor the worker drains
@@ -272,11 +274,11 @@ class SharedStream:
             self.takes_requests = False
             if self.takes and end.reason is not Reason.DRAINING:
                 self.failed_at = self._loop.time()
-            # If it never was open, those that sit here will hear on their own streams.
-            seats = list(self._seats.values()) if self._has_spoken else []
             self.state = StreamState.OVER
-            for seat in seats:
-                seat.cut_off(AttemptFailed(end.reason, f"the shared stream: {end}"))
+            for seat in list(self._seats.values()):
+                # If it never was open, those that have their own streams will hear there.
+                if self._has_spoken or seat.asked_as:
+                    seat.cut_off(AttemptFailed(end.reason, f"the shared stream: {end}"))
 
     async def _speak(self) -> None:
         """Write what is asked, until the end. If it cannot be written, reading tells why."""
@@ -318,7 +320,6 @@ class SharedStream:
                         seat.put(shared.chunk)
                 if self.state is StreamState.OPENING:
                     self.state = StreamState.OPEN
-                    self.takes_requests = reader.takes_requests
             return AttemptFailed(Reason.ENDED_EARLY, "it ended")
         except AttemptFailed as failed:
             # What would be about a generation is none of this stream's business.

@@ -38,6 +38,7 @@ class Sharing:
         model_name: str,
         tasks: Callable[[], TaskGroup | None],
     ) -> None:
+        self.takes_requests = False  # the worker, on them; as far as is known
         self._tasks = tasks
         self._stream_infer = stream_infer
         self._model_name = model_name
@@ -95,6 +96,9 @@ class Sharing:
 
     def _open(self, tasks: TaskGroup) -> None:
         self._newest = SharedStream(
-            str(uuid.uuid4()), self._stream_infer(), model_name=self._model_name
+            str(uuid.uuid4()),
+            self._stream_infer(),
+            model_name=self._model_name,
+            takes_requests=self.takes_requests,
         )
         tasks.start_soon(self._newest.run)

@@ -109,20 +109,23 @@ class Worker:
         the way to the engine's loop and back.
         """
         call = self.stream_infer(encode_ping(model_name=model_name), timeout_s=timeout_s)
-        load = None
+        pong = None
         try:
             answer = await call.read()
             if answer is not grpc.aio.EOF:
                 await call.read()  # its end: cancelling what is just ending is a race in Triton
-                load = read_pong(answer)
+                pong = read_pong(answer)
         except grpc.aio.AioRpcError as exc:
             if exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 self.health.probe_was_late()
                 return None
         except ContractViolation:
             pass
-        self.health.probe_answered(load is not None)
-        return load
+        self.health.probe_answered(pong is not None)
+        if pong is None:
+            return None
+        self.sharing.takes_requests = pong.takes_requests
+        return pong.load
 
     def note_load(self, load: WorkerLoad, now: float) -> None:
         """It said how busy it is; *now* in seconds, as below."""

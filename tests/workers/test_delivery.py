@@ -16,7 +16,7 @@ from workers.delivery import (
 from workers.engine import TokenLogprob
 
 LOAD = wire.WorkerLoad(running=1, queued=2, kv_free_ratio=0.5)
-STARTED = wire.Started(engine="played", cached_tokens=32, queue_ms=1500)
+STARTED = wire.Started(engine="played", cached_tokens=32, queue_ms=1500, takes_requests=True)
 
 
 def _outbox() -> Outbox:
@@ -80,7 +80,7 @@ def test_an_error_before_the_engine_began_is_a_whole_answer() -> None:
     outbox = _outbox()
     outbox.end(wire.Error(code=wire.Error.OVERLOADED))
 
-    started = wire.Started(engine="played", queue_ms=2000)
+    started = wire.Started(engine="played", queue_ms=2000, takes_requests=True)
     assert _next(outbox) == wire.GenerateChunk(
         started=started, error=wire.Error(code=wire.Error.OVERLOADED), load=LOAD
     )
@@ -93,7 +93,7 @@ def test_silence_of_five_seconds_is_broken_by_a_heartbeat() -> None:
     assert not outbox.heartbeat_due(14.9)
     assert outbox.heartbeat_due(15.0)
     assert _next(outbox, now=15.0) == wire.GenerateChunk(
-        started=wire.Started(engine="played", queue_ms=5000), load=LOAD
+        started=wire.Started(engine="played", queue_ms=5000, takes_requests=True), load=LOAD
     )
     assert _next(outbox, now=19.9) is None
     assert _next(outbox, now=20.0) == wire.GenerateChunk(seq=1, load=LOAD)

@@ -275,10 +275,11 @@ def test_nothing_of_the_engine_is_left_running() -> None:
 # --- generations that are asked for there -----------------------------------------
 
 
-def test_a_shared_stream_says_that_it_takes_requests() -> None:
-    with _shared() as (worker, gateway):
-        assert gateway.messages[0].started.takes_requests
-        assert not submit(worker).answer().chunks[0].started.takes_requests
+def test_a_worker_says_that_it_takes_requests_there_when_it_is_asked_how_it_is() -> None:
+    with running_worker() as worker:
+        channel = PlayedChannel()
+        worker.submit([0], wire.GenerateRequest(ping=True).SerializeToString(), channel)
+        assert channel.answer().chunks[0].started.takes_requests
 
 
 def test_all_that_is_said_of_what_was_asked_for_there_is_said_there() -> None:

@@ -97,13 +97,7 @@ def sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def opens_before() -> bool:
-    """Whether the shared streams are open before the first generation: then it uses them."""
-    return True
-
-
-@pytest.fixture
-async def start_upstream(sharing: Sharing, opens_before: bool) -> AsyncIterator[StartUpstream]:
+async def start_upstream(sharing: Sharing) -> AsyncIterator[StartUpstream]:
     """Call with a script a worker, in the order in which they are asked; they are up when it
     returns."""
     async with AsyncExitStack() as stack:
@@ -130,20 +124,9 @@ async def start_upstream(sharing: Sharing, opens_before: bool) -> AsyncIterator[
             )
             await stack.enter_async_context(_running(pool))
             await until(lambda: all(status.up for status in pool.statuses()))
-            if sharing is Sharing.REQUESTS and opens_before:
-                await _open_shared_streams(pool)
             return Upstream(workers, pool)
 
         yield start
-
-
-async def _open_shared_streams(pool: WorkerPool) -> None:
-    for worker in pool._workers.values():
-        seat = worker.sharing.take_seat(1, asks_there=True)
-        assert seat is not None
-        while not seat.takes_requests:  # noqa: ASYNC110  (as below)
-            await anyio.sleep(0.005)
-        seat.leave(said_all=True)
 
 
 @asynccontextmanager

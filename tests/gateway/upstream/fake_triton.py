@@ -35,6 +35,19 @@ class Asked:
     request: wire.GenerateRequest
 
 
+class _Answers:
+    """The way back: generations that share it may speak at the same time, and gRPC cannot."""
+
+    def __init__(self, context: Any) -> None:
+        self.abort = context.abort
+        self._context = context
+        self._one_at_a_time = asyncio.Lock()
+
+    async def write(self, response: triton.ModelStreamInferResponse) -> None:
+        async with self._one_at_a_time:
+            await self._context.write(response)
+
+
 class Stream:
     """One ModelStreamInfer stream: what was asked, and what may be said."""
 
@@ -79,9 +92,9 @@ class Stream:
         finished = wire.Finished(reason=reason, completion_tokens=self.tokens)
         await self.send_chunk(wire.GenerateChunk(finished=finished))
 
-    async def pong(self, load: wire.WorkerLoad) -> None:
+    async def pong(self, load: wire.WorkerLoad, *, takes_requests: bool) -> None:
         finished = wire.Finished(reason=wire.Finished.PONG)
-        started = wire.Started(engine="fake")
+        started = wire.Started(engine="fake", takes_requests=takes_requests)
         await self.send_chunk(wire.GenerateChunk(started=started, finished=finished, load=load))
 
     async def fail(self, code: wire.Error.Code, retry_after_ms: int = 0) -> None:
@@ -206,7 +219,8 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
             server, self._server = self._server, None
             await server.stop(0)
 
-    async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> None:
+    async def ModelStreamInfer(self, requests: AsyncIterator[Any], rpc: Any) -> None:
+        context = _Answers(rpc)
         self.streams += 1
         by_number: dict[int, asyncio.Task[None]] = {}  # asked for on this stream
         try:
@@ -230,7 +244,8 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
                     elif not asked.request.ping:
                         await self._generate(asked, context)
                     elif self.ready:
-                        await Stream(asked, context).pong(self.load)
+                        stream = Stream(asked, context)
+                        await stream.pong(self.load, takes_requests=self.takes_requests)
                     else:
                         await Stream(asked, context).triton_error("Request for unknown model")
         except ExceptionGroup as failed:
@@ -261,8 +276,7 @@ class FakeTriton(triton_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         name = shared.asked.request.request_id
         self.shared[name] = shared
         try:
-            started = wire.Started(engine="fake", takes_requests=self.takes_requests)
-            await shared.send_chunk(wire.GenerateChunk(started=started))
+            await shared.send()
             await shared.hang()
         finally:
             del self.shared[name]

@@ -18,7 +18,7 @@ from gateway.generation import Function, OutputConstraint, UpstreamError, Upstre
 from gateway.upstream.attempt import LARGEST_SHARED_BYTES
 from gateway.upstream.codec import encode_request
 from gateway.upstream.shared_stream import SharedStream
-from tests.gateway.upstream.conftest import GENERATION, Sharing, StartUpstream, until
+from tests.gateway.upstream.conftest import GENERATION, Sharing, StartUpstream, Upstream, until
 from tests.gateway.upstream.fake_triton import Stream, count_to, count_to_three
 from wire.v1 import generation_pb2 as wire
 
@@ -67,40 +67,35 @@ async def test_no_generation_needs_a_stream_of_its_own(start_upstream: StartUpst
     assert worker.cancelled == 0
 
 
-@pytest.mark.parametrize("opens_before", [False])
-async def test_those_that_open_the_stream_do_not_wait_for_it(
+async def test_a_stream_that_cannot_be_opened_is_taken_over_from(
+    start_upstream: StartUpstream,
+) -> None:
+    upstream = await start_upstream(count_to_three, count_to_three)
+    refuses, _ = upstream.workers
+    refuses.shares = False
+
+    assert await asyncio.gather(*(upstream.token_ids() for _ in range(5))) == [[1, 2, 3]] * 5
+    assert set(upstream.incidents.happened) == {"failed contract_violation", "taken over"}
+
+
+async def test_a_worker_of_which_nothing_is_known_is_asked_on_streams_of_their_own(
     start_upstream: StartUpstream,
 ) -> None:
     go = asyncio.Event()
-    upstream = await start_upstream(partial(_count_when, go))
+    upstream = await start_upstream(partial(_count_when, go), probe_interval_s=0.05)
     (worker,) = upstream.workers
-    first = asyncio.gather(*(upstream.token_ids() for _ in range(3)))
-    await until(lambda: len(worker.asked) == 3)
-    assert worker.streams == 4
-    second = asyncio.gather(*(upstream.token_ids() for _ in range(3)))
-    await until(lambda: len(worker.asked) == 6)
-    assert worker.streams == 4
-    go.set()
-
-    assert [*await first, *await second] == [[1, 2, 3]] * 6
-
-
-async def test_a_worker_that_takes_none_there_is_asked_as_ever(
-    start_upstream: StartUpstream,
-) -> None:
-    go = asyncio.Event()
-    upstream = await start_upstream(partial(_count_when, go))
-    (worker,) = upstream.workers
-    (shared,) = worker.shared.values()
-    worker.takes_requests = False
-    await shared.fail(wire.Error.DRAINING)  # as when an older one takes its place
-    await until(lambda: worker.streams == 0)
+    worker.takes_requests = False  # an older one has taken its place
+    await until(lambda: not _known(upstream))
     answers = asyncio.gather(*(upstream.token_ids() for _ in range(3)))
     await until(lambda: len(worker.asked) == 3)
-
     assert worker.streams == 4
     go.set()
+
     assert await answers == [[1, 2, 3]] * 3
+
+
+def _known(upstream: Upstream) -> bool:
+    return all(each.sharing.takes_requests for each in upstream.pool._workers.values())
 
 
 async def test_who_leaves_is_alone_in_leaving(start_upstream: StartUpstream) -> None:
@@ -135,7 +130,7 @@ async def test_what_is_large_has_a_stream_of_its_own(
     (worker,) = upstream.workers
     async with upstream.engine.generate(generation):
         await until(lambda: len(worker.asked) == 1)
-        assert worker.streams == 2
+        assert worker.streams == 1 + len(worker.shared)
     await until(lambda: worker.cancelled == 1)
 
 
@@ -232,8 +227,9 @@ async def test_a_full_stream_is_replaced_though_there_be_few(
 ) -> None:
     monkeypatch.setattr("gateway.upstream.shared_stream.MOST_REQUESTS", 3)
     upstream = await start_upstream(count_to_three)
-    monkeypatch.setattr("gateway.upstream.sharing.SHARE_FROM", 4)
     (worker,) = upstream.workers
+    assert await upstream.token_ids() == [1, 2, 3]
+    monkeypatch.setattr("gateway.upstream.sharing.SHARE_FROM", 4)
     for _ in range(20):
         assert await upstream.token_ids() == [1, 2, 3]
     assert worker.shared_asked_for > 3
