@@ -205,19 +205,19 @@ class SharedStream:
         self._loop = asyncio.get_running_loop()
         self._call = call
         self._model_name = model_name
+        self._has_spoken = False  # the worker, here
         self._numbers = itertools.count(1)
         self._seats: dict[int, Seat] = {}
+        self._asked = 0  # generations, ever
         self._to_ask: dict[int, ModelInferRequest] = {}  # by number; not written yet
         self._to_cancel: list[int] = []
-        self._asked = 0
-        self._has_spoken = False  # the worker, here
-        self._to_say = asyncio.Event()  # one of the two
+        self._to_say = asyncio.Event()  # there is something in one of the two
 
     def seat(self) -> Seat:
         """A place for one more generation, if the stream `takes` any.
 
-        Also before the worker has said that it knows the stream. If it does not, it says what
-        it has to say on the generation's own.
+        Also before the worker has said that it knows the stream. If it does not, a generation
+        with a stream of its own hears there, and another worker takes over from those without.
         """
         assert self.takes
         number = next(self._numbers)
