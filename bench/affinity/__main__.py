@@ -14,10 +14,10 @@ import argparse
 import heapq
 import itertools
 import random
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from bench.command import at_least_one, run_command
 from gateway.generation import Generation, Sampling
 from gateway.upstream.affinity import affinity, worker_hash
 from gateway.upstream.choice import choose
@@ -56,11 +56,13 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--conversations", type=int, default=400, help="at the same time")
-    parser.add_argument("--turns", type=int, default=6, help="of each")
-    parser.add_argument("--projects", type=int, default=8)
-    parser.add_argument("--kv-blocks", type=int, default=60_000, help="of each worker, 32 tokens")
+    parser.add_argument("--workers", type=at_least_one, default=4)
+    parser.add_argument("--conversations", type=at_least_one, default=400, help="at the same time")
+    parser.add_argument("--turns", type=at_least_one, default=6, help="of each")
+    parser.add_argument("--projects", type=at_least_one, default=8)
+    parser.add_argument(
+        "--kv-blocks", type=at_least_one, default=60_000, help="of each worker, 32 tokens"
+    )
     arguments = parser.parse_args()
 
     turn = itertools.count()
@@ -154,4 +156,4 @@ def _tokens(rng: random.Random, count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -15,6 +15,7 @@ import statistics
 from collections.abc import Sequence
 
 from bench.capacity.virtual_time import closed_loop
+from bench.command import at_least_one, run_command
 from workers.engines.simulator.cost_model import PRESETS
 
 
@@ -25,10 +26,10 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--preset", choices=PRESETS, default="h200-tp1", help="the GPU")
-    parser.add_argument("--isl", type=int, default=1024, help="input tokens of a request")
-    parser.add_argument("--osl", type=int, default=256, help="output tokens of a request")
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 64, 256])
-    parser.add_argument("--max-running", type=int, default=256, help="WORKER_MAX_RUNNING")
+    parser.add_argument("--isl", type=at_least_one, default=1024, help="input tokens of a request")
+    parser.add_argument("--osl", type=at_least_one, default=256, help="output tokens of a request")
+    parser.add_argument("--concurrency", type=at_least_one, nargs="+", default=[1, 8, 64, 256])
+    parser.add_argument("--max-running", type=at_least_one, default=256, help="WORKER_MAX_RUNNING")
     arguments = parser.parse_args()
     if min(arguments.isl, arguments.osl, arguments.max_running, *arguments.concurrency) < 1:
         parser.error("all numbers must be at least 1")
@@ -64,4 +65,4 @@ def _spread(seconds: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

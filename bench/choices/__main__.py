@@ -7,11 +7,14 @@ import sys
 
 from bench.choices.libraries import measure_json, measure_redis
 from bench.choices.servers import LOADGEN, measure
+from bench.command import at_least_one, run_command
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.choices", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="medians of so many, for servers")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=3, help="medians of so many, for servers"
+    )
     arguments = parser.parse_args()
     if not LOADGEN.exists():
         print(f"{LOADGEN} is not built: make bench-choices", file=sys.stderr)
@@ -24,4 +27,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -22,10 +22,10 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from bench.command import at_least_one, positive, run_command
 from bench.fairness.loads import FLOOD, LIGHT_PROJECTS, LIGHT_SHARE, OVERLOAD_PROJECTS
 from bench.fairness.virtual_time import Outcome, World
 from workers.engines.simulator.cost_model import PRESETS
@@ -42,9 +42,11 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--preset", choices=PRESETS, default="h200-tp1", help="the GPU")
-    parser.add_argument("--places", type=int, default=256, help="WORKER_MAX_RUNNING")
-    parser.add_argument("--gateways", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=400.0, help="virtual ones, of each load")
+    parser.add_argument("--places", type=at_least_one, default=256, help="WORKER_MAX_RUNNING")
+    parser.add_argument("--gateways", type=at_least_one, default=3)
+    parser.add_argument(
+        "--seconds", type=positive, default=400.0, help="virtual ones, of each load"
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.places < 1 or arguments.gateways < 1 or arguments.seconds < 2 * _ONSET_ENDS_S:
@@ -119,4 +121,4 @@ def _tell(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

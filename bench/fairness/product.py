@@ -18,7 +18,6 @@ import json
 import math
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.command import at_least_one, positive, run_command
 from bench.fairness.client import Answer, ask
 from bench.fairness.loads import FLOOD, LIGHT_PROJECTS, LIGHT_SHARE
 from tests.stack.product import Product, more_gateways, running_product
@@ -136,12 +136,12 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--seconds", type=float, default=80, help="of each load, 24 of them to warm up"
+        "--seconds", type=positive, default=80, help="of each load, 24 of them to warm up"
     )
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--gateways", type=int, default=1)
-    parser.add_argument("--places", type=int, default=64, help="of each worker's batch")
-    parser.add_argument("--slowdown", type=float, default=2.0, help="of the GPU")
+    parser.add_argument("--workers", type=at_least_one, default=1)
+    parser.add_argument("--gateways", type=at_least_one, default=1)
+    parser.add_argument("--places", type=at_least_one, default=64, help="of each worker's batch")
+    parser.add_argument("--slowdown", type=positive, default=2.0, help="of the GPU")
     arguments = parser.parse_args()
     worker_env = {
         "WORKER_SIMULATOR_PRESET": "h200-tp1",
@@ -225,4 +225,4 @@ async def _measure(bench: Bench, places: int, seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -23,11 +23,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.command import about, at_least_one, positive, run_command
 from bench.gateway.figures import Figure, table
 from bench.gateway.prefixes import multi_turn
-from bench.gateway.requests import first_token, plain, two_processes
+from bench.gateway.requests import first_token, plain, quiet, two_processes
 from bench.gateway.stand import Stand
 from bench.gateway.streams import chunk, memory, token, unread
+from tests.stack.gateway import gateway_python
 
 MEASUREMENTS: dict[str, Callable[[Stand], Awaitable[list[Figure]]]] = {
     "memory": memory,  # first: what others leave in caches is not a stream's
@@ -48,8 +50,10 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS))
-    parser.add_argument("--rounds", type=int, default=3, help="the median of so many")
-    parser.add_argument("--seconds", type=float, default=6, help="of each round")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=3, help="of what is repeated: the median (3)"
+    )
+    parser.add_argument("--seconds", type=positive, default=6, help="of each round")
     arguments = parser.parse_args()
 
     figures: list[Figure] = []
@@ -60,8 +64,12 @@ def main() -> int:
         )
         for name in arguments.only:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
+            asyncio.run(quiet(stand))  # what the last one left is not this one's
             figures += asyncio.run(_awaited(MEASUREMENTS[name](stand)))
-    print(table(figures))
+    print(
+        f"{about(gateway_python())}; rounds: {arguments.rounds}, of {arguments.seconds:g} s\n\n"
+        f"{table(figures)}"
+    )
     return 0 if all(figure.held for figure in figures) else 1
 
 
@@ -70,4 +78,4 @@ async def _awaited(measuring: Awaitable[list[Figure]]) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

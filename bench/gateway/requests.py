@@ -25,6 +25,15 @@ BESIDE = 31  # streams, while the first token is waited for
 WARM_UP = 200  # requests
 
 
+async def quiet(stand: Stand) -> None:
+    """Wait until nothing is generated, and nothing is settled any more."""
+    scripts = -1
+    async with asyncio.timeout(60):
+        while stand.product.metric("gw_inflight_requests") or scripts != await _scripts(stand):
+            scripts = await _scripts(stand)
+            await asyncio.sleep(1)
+
+
 async def plain(stand: Stand) -> list[Figure]:
     """Whole answers to prompts of 200 tokens, eight clients, one after the other."""
     ask = stand.of_product(input=_of_200_tokens(stand))
@@ -39,7 +48,12 @@ async def plain(stand: Stand) -> list[Figure]:
         trips.append((await _scripts(stand) - scripts_before) / count)
     return [
         Figure("CPU of a whole answer, 200 prompt tokens", median(each_ms), "ms", PLAIN_TARGET_MS),
-        Figure("round trips to Redis of a request", median(trips), "", ROUND_TRIPS_TARGET + 0.05),
+        Figure(
+            "round trips to Redis of a request: scripts",
+            median(trips),
+            "",
+            ROUND_TRIPS_TARGET + 0.05,
+        ),
     ]
 
 
@@ -66,7 +80,7 @@ async def first_token(stand: Stand) -> list[Figure]:
     return [
         Figure("first token from Triton directly, p50", _quantile(direct_s, 0.5) * 1000, "ms"),
         Figure("added to the first token, p50", added_p50, "ms", ADDED_P50_TARGET_MS),
-        Figure("added to the first token, p99", added_p99, "ms", ADDED_P99_TARGET_MS),
+        Figure("p99 of the first token, more than directly", added_p99, "ms", ADDED_P99_TARGET_MS),
     ]
 
 
@@ -93,7 +107,7 @@ async def two_processes(stand: Stand) -> list[Figure]:
             sharing.append(2 * apart_s / shared_s)
     return [
         Figure(
-            "two gateways to one, requests a second and core",
+            "two gateways to one, requests for the same CPU",
             median(scaling),
             "times",
             SCALING_TARGET,

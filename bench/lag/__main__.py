@@ -25,6 +25,7 @@ import orjson
 import uvloop
 from starlette.types import ASGIApp, Message
 
+from bench.command import at_least_one, run_command
 from gateway.__main__ import SWITCH_INTERVAL_S
 from gateway.app import running_gateway
 from gateway.config import Settings
@@ -40,7 +41,7 @@ SENTENCE = "The sky is blue because of the air. "
 
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench.lag", description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5, help="of each request")
+    arguments.add_argument("--rounds", type=at_least_one, default=5, help="of each request")
     rounds = arguments.parse_args().rounds
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -174,4 +175,4 @@ _REQUESTS: dict[str, Callable[[int], bytes]] = {
 }
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_command(main)

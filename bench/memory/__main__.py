@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 import orjson
 
+from bench.command import at_least_one, run_command
 from tests.stack.demo import Tenant
 from tests.stack.product import Product, running_product
 
@@ -58,7 +59,7 @@ KINDS: dict[str, Callable[[], bytes]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.memory", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="of each kind")
+    parser.add_argument("--rounds", type=at_least_one, default=3, help="of each kind")
     rounds = parser.parse_args().rounds
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -112,4 +113,4 @@ def _memory_mb(pid: int, field: str) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_command(main)

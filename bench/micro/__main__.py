@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 from tritonclient.grpc.service_pb2 import ModelStreamInferResponse
 
+from bench.command import at_least_one, run_command
 from bench.micro.budgets import BUDGETS, baseline, over_budget
 from gateway.generation import FinishReason, Generation, Sampling
 from gateway.harmony.encoding import Encoding
@@ -54,7 +55,9 @@ SENTENCE = "The sky is blue because air scatters short waves more than long ones
 
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench.micro", description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=15, help="the best of so many counts")
+    arguments.add_argument(
+        "--rounds", type=at_least_one, default=15, help="the best of so many counts"
+    )
     rounds = arguments.parse_args().rounds
 
     encoding = Encoding(load_ranks())
@@ -284,4 +287,4 @@ def _render(request: CreateResponse, encoding: Encoding) -> Sequence[int]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_command(main)

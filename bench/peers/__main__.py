@@ -17,6 +17,9 @@ from pathlib import Path
 from subprocess import SubprocessError
 from typing import Any
 
+from httpx import HTTPError
+
+from bench.command import at_least_one, run_command
 from bench.peers import scenarios
 from bench.peers.gateways import GATEWAYS, Gateway, NotInstalled, Running
 from bench.peers.report import Result, record, table
@@ -24,6 +27,7 @@ from bench.peers.scenarios import SCENARIOS, Measured, Scenario
 from tests.stack.process import StartError
 
 RESULTS = Path("bench/results")
+PARTIAL = Path("build/bench")
 
 
 def main() -> int:
@@ -33,13 +37,29 @@ def main() -> int:
         " and time to the first delta. About a quarter of an hour.",
     )
     names = [each.name for each in GATEWAYS]
-    parser.add_argument("--gateways", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument(
-        "--scenarios", nargs="+", choices=[each.name for each in SCENARIOS], metavar="NAME"
+        "--gateways",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="NAME",
+        help=f"of {', '.join(map(repr, names))}",
     )
-    parser.add_argument("--rounds", type=int, default=3, help="medians of so many (3)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"({RESULTS})")
+    parser.add_argument(
+        "--scenarios",
+        nargs="+",
+        choices=[each.name for each in SCENARIOS],
+        metavar="NAME",
+        help=f"of {', '.join(each.name for each in SCENARIOS)}",
+    )
+    parser.add_argument("--rounds", type=at_least_one, default=3, help="medians of so many (3)")
+    parser.add_argument(
+        "--out", type=Path, help=f"directory ({RESULTS}; {PARTIAL} if it is a part of all)"
+    )
     arguments = parser.parse_args()
+    is_part = len(arguments.gateways) < len(names) or arguments.scenarios
+    out = arguments.out or (PARTIAL if is_part else RESULTS)
+    out.mkdir(parents=True, exist_ok=True)
     scenarios.build()
     chosen = [
         each for each in SCENARIOS if not arguments.scenarios or each.name in arguments.scenarios
@@ -50,7 +70,7 @@ def main() -> int:
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "rounds": arguments.rounds,
     }
-    stem = arguments.out / f"{now:%Y-%m-%d}-{os.cpu_count()}-cores"
+    stem = out / f"{now:%Y-%m-%d-%H%M}-{os.cpu_count()}-cores"
     results: list[Result] = []
     for gateway in GATEWAYS:
         if gateway.name in arguments.gateways:
@@ -63,7 +83,6 @@ def main() -> int:
 
 
 def _write(stem: Path, results: Sequence[Result], about: Mapping[str, Any]) -> None:
-    stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".json").write_text(json.dumps(record(results, about), indent=1) + "\n")
     stem.with_suffix(".md").write_text(
         f"# Gateways side by side\n\n{about['at']}; {about['machine']}; medians of {about['rounds']}."
@@ -84,7 +103,7 @@ def measure(gateway: Gateway, chosen: Sequence[Scenario], *, rounds: int) -> Res
                 times = 1 if scenario.name == "memory-1000" else rounds
                 result.runs[scenario.name] = [_run(running, scenario) for _ in range(times)]
                 print(f"{gateway.name}: {scenario.name}", file=sys.stderr, flush=True)
-    except (NotInstalled, StartError, RuntimeError, OSError, SubprocessError) as exc:
+    except (NotInstalled, StartError, RuntimeError, OSError, SubprocessError, HTTPError) as exc:
         result.failure = str(exc).splitlines()[0][:200]
         print(f"{gateway.name}: {exc}", file=sys.stderr)
     return result
@@ -117,4 +136,4 @@ def _watch_tokens(running: Running, scenario: Scenario, rates: list[float]) -> N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

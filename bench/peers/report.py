@@ -32,11 +32,18 @@ def _median(read: Callable[[Measured], float | None]) -> _Read:
     return of
 
 
+def _delivered(a_second: int) -> _Read:
+    """Of what the model server offers, in per cent. Far below 100: the gateway had no more to give."""
+    return _median(lambda m: 100 * m.deltas / m.seconds / a_second)
+
+
 # Heading, scenario, what is read, decimals.
 COLUMNS: tuple[tuple[str, str, _Read, int], ...] = (
     ("CPU of an answer in one piece, us", "plain", _median(lambda m: m.us_per_request), 0),
-    ("CPU of a streamed delta, 32 streams, us", "streams-32", _median(lambda m: m.us_per_delta), 1),
+    ("CPU of a token, 32 streams, us", "streams-32", _median(lambda m: m.us_per_delta), 1),
+    ("delivered of 1,600 a second, %", "streams-32", _delivered(1_600), 0),
     ("CPU of a token, 256 streams, us", "streams-256", _median(lambda m: m.us_per_delta), 1),
+    ("delivered of 12,800 a second, %", "streams-256", _delivered(12_800), 0),
     ("first delta, p50, ms", "streams-32", _median(lambda m: m.first_ms), 1),
     ("first delta, p99, ms", "streams-32", _median(lambda m: m.first_p99_ms), 1),
     ("PSS with 1,000 streams, MB", "memory-1000", _median(lambda m: m.pss_mb), 0),

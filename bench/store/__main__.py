@@ -18,6 +18,7 @@ import anyio
 import uvloop
 from redis.asyncio import Redis
 
+from bench.command import at_least_one, run_command
 from gateway.quota.limits import Limits, limits_text
 from gateway.quota.reservation import Reservation
 from gateway.quota.usage import LeaseProgress, Usage
@@ -153,14 +154,18 @@ async def run(url: str, calls: int, rounds: int) -> bool:
         )
         print(f"  {title or name:<24}{redis_us:>8.1f}{ours_us:>8.1f}")
     request_us = best["reserve"][0] + best["settle"][0]
-    print(f"  {'request':<24}{request_us:>8.1f}   target {TARGET_US:.0f} of Redis")
-    return request_us <= TARGET_US
+    is_held = request_us <= TARGET_US
+    verdict = "holds" if is_held else "MISSED"
+    print(f"  {'request':<24}{request_us:>8.1f}   target {TARGET_US:.0f} of Redis: {verdict}")
+    return is_held
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.store", description=__doc__)
-    parser.add_argument("--calls", type=int, default=5000, help="of each operation, a round")
-    parser.add_argument("--rounds", type=int, default=4, help="the best of so many counts")
+    parser.add_argument(
+        "--calls", type=at_least_one, default=5000, help="of each operation, a round"
+    )
+    parser.add_argument("--rounds", type=at_least_one, default=4, help="the best of so many counts")
     parser.add_argument(
         "--url",
         default=os.environ.get("BENCH_REDIS_URL"),
@@ -179,4 +184,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_command(main)

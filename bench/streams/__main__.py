@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bench.command import at_least_one, positive, run_command
 from tests.stack.product import Product, metric_sample, running_product
 from tests.stack.resources import cpu_s
 
@@ -48,9 +48,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--streams", type=int, nargs="+", default=[1, 32, 100, 400])
-    parser.add_argument("--tokens-per-second", type=int, default=50, help="of each stream")
-    parser.add_argument("--seconds", type=float, default=15, help="that are measured")
+    parser.add_argument("--streams", type=at_least_one, nargs="+", default=[1, 32, 100, 400])
+    parser.add_argument("--tokens-per-second", type=at_least_one, default=50, help="of each stream")
+    parser.add_argument("--seconds", type=positive, default=15, help="that are measured")
     arguments = parser.parse_args()
     pace, seconds = arguments.tokens_per_second, arguments.seconds
     worker_env = {
@@ -133,4 +133,4 @@ def _generated(product: Product) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 
 from redis.asyncio import Redis
 
+from bench.command import at_least_one, run_command
 from gateway.iam import base62
 from gateway.iam.api_key import ApiKey
 from gateway.iam.secret_hash import HashedSecret, Peppers
@@ -49,7 +50,7 @@ Members = Callable[[], Refusal]
 
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench.timing", description=__doc__)
-    arguments.add_argument("--samples", type=int, default=200_000, help="of both classes")
+    arguments.add_argument("--samples", type=at_least_one, default=200_000, help="of both classes")
     samples = arguments.parse_args().samples
     _compared("control: alike", samples, _far_secret, _far_secret)
     worst = max(
@@ -154,4 +155,4 @@ def _text(length: int) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_command(main)
