@@ -98,21 +98,6 @@ def _known(upstream: Upstream) -> bool:
     return all(each.sharing.takes_requests for each in upstream.pool._workers.values())
 
 
-async def test_who_leaves_is_alone_in_leaving(start_upstream: StartUpstream) -> None:
-    go = asyncio.Event()
-    upstream = await start_upstream(partial(_count_when, go))
-    (worker,) = upstream.workers
-    async with upstream.engine.generate(GENERATION) as leaves:
-        await anext(leaves)
-        stays = asyncio.gather(upstream.token_ids())
-        await until(lambda: len(worker.asked) == 2)
-    await until(lambda: worker.cancelled == 1)
-    go.set()
-
-    assert (await stays)[0] == [1, 2, 3]
-    assert worker.cancelled == 1
-
-
 @pytest.mark.parametrize(
     "generation",
     [

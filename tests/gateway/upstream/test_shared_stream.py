@@ -120,6 +120,7 @@ async def test_a_shared_stream_that_breaks_is_taken_over_from_by_all(
     await until(lambda: breaks.cancelled == on_it and not breaks.shared)
 
 
+@pytest.mark.parametrize("sharing", [Sharing.CHUNKS, Sharing.REQUESTS])
 @pytest.mark.usefixtures("sharing_from_one")
 async def test_who_leaves_is_alone_in_leaving(start_upstream: StartUpstream) -> None:
     go = asyncio.Event()
@@ -133,7 +134,7 @@ async def test_who_leaves_is_alone_in_leaving(start_upstream: StartUpstream) -> 
     go.set()
 
     assert (await stays)[0] == [1, 2, 3]
-    assert len(worker.shared) == 1
+    assert worker.cancelled == len(worker.shared) == 1
 
 
 @pytest.mark.usefixtures("sharing_from_one")
