@@ -32,10 +32,14 @@ def positive(text: str) -> float:
 
 def about(python: str) -> str:
     """What a result is of: commit, time, machine, and the environment that *python* is of."""
-    commit = _said("git", "rev-parse", "--short", "HEAD") or "no commit"
     version = _said(python, "-c", "import platform; print(platform.python_version())")
     now = datetime.now(UTC).isoformat(timespec="minutes")
-    return f"{commit}, {now}, {os.cpu_count()} cores, Python {version} of {python}"
+    return f"{commit()}, {now}, {os.cpu_count()} cores, Python {version} of {python}"
+
+
+def commit() -> str:
+    """Of this project, shortened."""
+    return _said("git", "rev-parse", "--short", "HEAD") or "no commit"
 
 
 def _said(*command: str) -> str:

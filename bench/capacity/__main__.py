@@ -31,8 +31,6 @@ def main() -> None:
     parser.add_argument("--concurrency", type=at_least_one, nargs="+", default=[1, 8, 64, 256])
     parser.add_argument("--max-running", type=at_least_one, default=256, help="WORKER_MAX_RUNNING")
     arguments = parser.parse_args()
-    if min(arguments.isl, arguments.osl, arguments.max_running, *arguments.concurrency) < 1:
-        parser.error("all numbers must be at least 1")
     cost = PRESETS[arguments.preset]
     if (arguments.isl + arguments.osl) * 1.2 > cost.kv_tokens:
         parser.error(f"one request needs more than the {cost.kv_tokens} tokens of KV cache")

@@ -27,11 +27,11 @@ WARM_UP = 200  # requests
 
 async def quiet(stand: Stand) -> None:
     """Wait until nothing is generated, and nothing is settled any more."""
-    scripts = -1
+    before, scripts = -1, await _scripts(stand)
     async with asyncio.timeout(60):
-        while stand.product.metric("gw_inflight_requests") or scripts != await _scripts(stand):
-            scripts = await _scripts(stand)
+        while stand.product.metric("gw_inflight_requests") or scripts != before:
             await asyncio.sleep(1)
+            before, scripts = scripts, await _scripts(stand)
 
 
 async def plain(stand: Stand) -> list[Figure]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from bench.command import commit
 from bench.peers.scenarios import BUILD, ENOUGH, PROMPT, Scenario
 from tests.stack.process import Process, free_port
 from tests.stack.product import Product, metric_sample, running_product
@@ -262,7 +263,7 @@ GATEWAYS = (
         "ours",
         "key and policies, exact tokens, quotas reserved and settled in Redis, bill, harmony, takeover",
         ours,
-        lambda: _commit(),
+        commit,
     ),
     Gateway(
         "LiteLLM",
@@ -306,13 +307,6 @@ def _npm_version() -> str:
     if not PORTKEY.exists() or shutil.which("node") is None:
         raise NotInstalled("not installed: `make peers`, with npm")
     return str(json.loads((PORTKEY / "package.json").read_text())["version"])
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "?"
 
 
 @contextmanager

@@ -32,6 +32,11 @@ class Scenario:
     warm_up_s: float
     ramp_s: float = 0.0
 
+    @property
+    def deltas_per_s(self) -> float:
+        """Of all clients, as fast as the model server gives them. For streams."""
+        return self.clients * 1e6 / self.delay_us
+
 
 SCENARIOS = (
     Scenario("plain", 8, stream=False, deltas=8, delay_us=0, seconds=6, warm_up_s=2),

@@ -293,8 +293,10 @@ class Metrics:
         )
         self.worker_per_token_s: ByLabel[str, Summary] = ByLabel(worker_per_token_s.labels)
         self._of_workers: Sequence[Counter | Summary] = (
-            *(self.worker_failures, worker_attempts),
-            *(worker_first_token_s, worker_per_token_s),
+            self.worker_failures,
+            worker_attempts,
+            worker_first_token_s,
+            worker_per_token_s,
         )
         self.worker_takeovers = Counter(
             "gw_worker_takeovers",

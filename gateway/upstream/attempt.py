@@ -183,15 +183,14 @@ class Attempt:
 
     def _ask(self) -> None:
         self._asked = True
+        asks_there = self._may_be_asked_there()
         if self._generation.top_logprobs is None:
             # With them, what nobody has read yet could become large: a stream of one's own
             # says so to the worker.
-            self._seat = self.worker.sharing.take_seat(
-                self.worker.in_flight, asks_there=self._may_be_asked_there()
-            )
+            self._seat = self.worker.sharing.take_seat(self.worker.in_flight, asks_there=asks_there)
         if self._seat is None:
             self._call = self._own_stream(None)
-        elif self._seat.takes_requests and self._may_be_asked_there():
+        elif asks_there and self._seat.takes_requests:
             delivery = self._seat.delivery(asked_there=True)
             self._seat.ask(self._generation.request_id, self._encode(self._generation, delivery))
         else:

@@ -132,14 +132,6 @@ class Stream:
 class Shared(Stream):
     """A shared stream: what it brings is for others."""
 
-    def __init__(self, asked: Asked, context: Any) -> None:
-        super().__init__(asked, context)
-        self._one_at_a_time = asyncio.Lock()
-
-    async def send_chunk(self, chunk: wire.GenerateChunk) -> None:
-        async with self._one_at_a_time:
-            await super().send_chunk(chunk)
-
     async def bring(self, number: int, *chunks: bytes) -> None:
         """One message with these chunks for the generation of this number."""
         await self.send_chunk(

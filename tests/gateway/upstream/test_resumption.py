@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from dataclasses import replace
 from functools import partial
@@ -49,9 +50,19 @@ async def received_until_failure(upstream: Upstream) -> tuple[list[Chunk], Upstr
 async def test_another_worker_goes_on_behind_the_last_token(
     start_upstream: StartUpstream, sharing: Sharing, script: Script, reason: str
 ) -> None:
-    upstream = await start_upstream(begin_and(script), count_to_three)
+    heard_first = asyncio.Event()
 
-    chunks = await upstream.generate()
+    async def fail_once_heard(stream: Stream) -> None:
+        # What is said on its own stream may overtake what came before on a shared one.
+        await heard_first.wait()
+        await script(stream)
+
+    upstream = await start_upstream(begin_and(fail_once_heard), count_to_three)
+
+    async with upstream.engine.generate(GENERATION) as generated:
+        chunks = [await anext(generated)]
+        heard_first.set()
+        chunks += [chunk async for chunk in generated]
 
     assert tokens_of(chunks) == [1, 2, 3]
     assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == [FinishReason.STOP]
